@@ -1,0 +1,155 @@
+"""What a protocol is: a pure state machine. An input goes in, effects come out.
+
+Pure means no clock, no randomness, no I/O. The state belongs to the protocol object, which can be copied and
+compared, so that the same code is driven by the simulator, by a property test or by an exhaustive search.
+The world carries messages on authenticated channels: a message's `sender` is who sent it, and the list of
+voters in a certificate stands for their signatures, which nobody can forge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A height and the requests decided at it. The digest follows from both, so it cannot be claimed falsely.
+
+    Example:
+        >>> Block(3, (7,)).digest == Block(3, (7,)).digest != Block(4, (7,)).digest
+        True
+        >>> Block(3, ()).is_empty
+        True
+    """
+
+    height: int
+    requests: tuple[int, ...]
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = ",".join(map(str, (self.height, *self.requests)))
+        object.__setattr__(self, "digest", sha256(b"lastbit block\0" + content.encode()).digest())
+
+    @property
+    def is_empty(self) -> bool:
+        """Does it decide no request? What `skip` puts in the place of a block that could not be agreed on."""
+        return not self.requests
+
+
+class Pair(NamedTuple):
+    """What a vote names: a block, and the output that the voter computed for it."""
+
+    block: bytes
+    output: bytes
+
+
+class Message(Protocol):
+    """What travels between replicas. Frozen. `height` and `view` are 0 where the message belongs to none."""
+
+    kind: ClassVar[str]
+
+    @property
+    def sender(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def view(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send a message to every other replica."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to one replica."""
+
+    receiver: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Wake the protocol after this long; the timer of a protocol is one, and setting it again moves it."""
+
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget the timer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the model on a block's requests, as attempt number `view`, and come back with the output's digest."""
+
+    block: Block
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A height is decided, in order of height. `voters` hold the commit certificate."""
+
+    block: Block
+    output: bytes
+    view: int
+    voters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The state after a height is taken over from others; what was decided up to there stands behind its digest."""
+
+    height: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """This replica gives an attempt up and asks for the next view."""
+
+    height: int
+    view: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The protocol stops voting from this height on: the policy is `halt` and an attempt at it has failed."""
+
+    height: int
+    view: int
+
+
+Effect: TypeAlias = Broadcast | Send | SetTimer | CancelTimer | Execute | Decide | Adopt | Abandon | Halt
+Effects: TypeAlias = tuple[Effect, ...]
+
+BlockSource: TypeAlias = Callable[[int], Block | None]
+"""The clients' block for a height, the same for every replica; None past the last one."""
+
+
+class ConsensusProtocol(Protocol):
+    """One replica's side of a protocol. Each method takes one input and returns what follows from it."""
+
+    def start(self) -> Effects:
+        """The run begins."""
+
+    def receive(self, message: Message) -> Effects:
+        """A message arrives."""
+
+    def timeout(self) -> Effects:
+        """The timer has run out."""
+
+    def executed(self, block: Block, view: int, output: bytes) -> Effects:
+        """What `Execute` asked for is done."""
+
+    def recover(self) -> Effects:
+        """The replica is back after a crash that its memory survived; executions under way then are lost."""
