@@ -1,0 +1,95 @@
+"""What a faulty replica does: a protocol whose effects are bent on their way out.
+
+A behaviour wraps an honest protocol, so it says at each moment what an honest replica would say, or a lie
+built from that. It cannot forge another's vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+
+from consensus.pbft.messages import Commit, Prepare, PrePrepare
+from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send
+
+
+class Behaviour:
+    """A replica that runs the protocol but may say something else; this one is honest.
+
+    Args:
+        protocol: what an honest replica would do.
+        replica: its id.
+        replicas: how many there are.
+    """
+
+    def __init__(self, protocol: ConsensusProtocol, replica: int, replicas: int) -> None:
+        self.protocol = protocol
+        self.id = replica
+        self.others = tuple(other for other in range(replicas) if other != replica)
+
+    def start(self) -> Effects:
+        return self._bend(self.protocol.start())
+
+    def receive(self, message: Message) -> Effects:
+        return self._bend(self.protocol.receive(message))
+
+    def timeout(self) -> Effects:
+        return self._bend(self.protocol.timeout())
+
+    def executed(self, block: Block, view: int, output: bytes) -> Effects:
+        return self._bend(self.protocol.executed(block, view, output))
+
+    def recover(self) -> Effects:
+        return self._bend(self.protocol.recover())
+
+    def _bend(self, effects: Effects) -> Effects:
+        return tuple(bent for effect in effects for bent in self.instead_of(effect))
+
+    def instead_of(self, effect: Effect) -> Iterator[Effect]:
+        """What this replica does in the place of one effect."""
+        yield effect
+
+
+class Silent(Behaviour):
+    """Never says anything."""
+
+    def instead_of(self, effect: Effect) -> Iterator[Effect]:
+        if not isinstance(effect, Broadcast | Send):
+            yield effect
+
+
+class EquivocatingLeader(Behaviour):
+    """As leader proposes the block to the first half of the others, and one without requests to the second."""
+
+    def instead_of(self, effect: Effect) -> Iterator[Effect]:
+        if not (isinstance(effect, Broadcast) and isinstance(effect.message, PrePrepare)):
+            yield effect
+            return
+        message = effect.message
+        other = replace(message, block=Block(message.height, ()))
+        half = len(self.others) // 2
+        yield from (Send(receiver, message) for receiver in self.others[:half])
+        yield from (Send(receiver, other) for receiver in self.others[half:])
+
+
+class EquivocatingVoter(Behaviour):
+    """Votes for its true output towards replicas of even id, and for an invented one towards the odd."""
+
+    def instead_of(self, effect: Effect) -> Iterator[Effect]:
+        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Prepare | Commit)):
+            yield effect
+            return
+        message = effect.message
+        invented = Pair(message.pair.block, sha256(b"invented" + message.pair.output).digest())
+        lie = replace(message, pair=invented)
+        yield from (Send(receiver, lie if receiver % 2 else message) for receiver in self.others)
+
+
+BEHAVIOURS: dict[str, type[Behaviour]] = {
+    "honest": Behaviour,
+    "silent": Silent,
+    "equivocating-leader": EquivocatingLeader,
+    "equivocating-voter": EquivocatingVoter,
+}
+"""By the name that a scenario gives them."""

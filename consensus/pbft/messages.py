@@ -1,0 +1,209 @@
+"""The messages of PBFT with votes on outputs, and the certificates inside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from consensus.protocol import Block, Pair
+from consensus.quorum import QuorumSystem
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCertificate:
+    """A quorum prepared this pair in this view. It binds block *and* output: no later view may decide another.
+
+    `block` is the whole block, so that a new leader that never saw it can propose it again.
+    """
+
+    view: int
+    block: Block
+    output: bytes
+    voters: tuple[int, ...]
+
+    def holds(self, quorum: QuorumSystem) -> bool:
+        return quorum.is_quorum(self.voters)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A quorum committed this pair in this view: the height is decided for good."""
+
+    view: int
+    block: Block
+    output: bytes
+    voters: tuple[int, ...]
+
+    def holds(self, quorum: QuorumSystem) -> bool:
+        return quorum.is_quorum(self.voters)
+
+
+@dataclass(frozen=True, slots=True)
+class StableCheckpoint:
+    """A quorum reached this height with the same state: all before it may be forgotten."""
+
+    height: int
+    state: bytes
+    voters: tuple[int, ...]
+
+    def holds(self, quorum: QuorumSystem) -> bool:
+        return self == GENESIS or quorum.is_quorum(self.voters)
+
+
+GENESIS = StableCheckpoint(0, bytes(32), ())
+"""The state before the first height, which needs no votes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrePrepare:
+    """The leader's proposal: a block, and no output, since nobody has computed one yet."""
+
+    kind: ClassVar[str] = "pre-prepare"
+    sender: int
+    view: int
+    block: Block
+
+    @property
+    def height(self) -> int:
+        return self.block.height
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """A vote: this block gave me this output."""
+
+    kind: ClassVar[str] = "prepare"
+    sender: int
+    view: int
+    height: int
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A vote: a quorum prepared this pair."""
+
+    kind: ClassVar[str] = "commit"
+    sender: int
+    view: int
+    height: int
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """This replica has decided everything up to a height, and its state is this."""
+
+    kind: ClassVar[str] = "checkpoint"
+    view: ClassVar[int] = 0
+    sender: int
+    height: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """Its sender has left all views below this one, and says all that a new leader must know.
+
+    Attributes:
+        stable: the last stable checkpoint that it knows.
+        checkpoints: its own checkpoint votes above that, for whoever missed them.
+        decided: the height up to which it has decided everything.
+        prepared: a certificate for each height above `stable` at which it has one, the latest.
+        started: the blocks proposed to it that it holds no certificate for.
+        abandoned: the heights whose attempt it, or one that it joins, has given up.
+    """
+
+    kind: ClassVar[str] = "view-change"
+    height: ClassVar[int] = 0
+    sender: int
+    view: int
+    stable: StableCheckpoint
+    checkpoints: tuple[Checkpoint, ...]
+    decided: int
+    prepared: tuple[PreparedCertificate, ...]
+    started: tuple[Block, ...]
+    abandoned: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewView:
+    """The view begins, on the word of a quorum of view changes; what is proposed in it follows from them."""
+
+    kind: ClassVar[str] = "new-view"
+    height: ClassVar[int] = 0
+    sender: int
+    view: int
+    view_changes: tuple[ViewChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What have I missed? (Castro's "status", PhD thesis 2001, section 5.2.)"""
+
+    kind: ClassVar[str] = "sync-request"
+    height: ClassVar[int] = 0
+    sender: int
+    view: int
+    decided: int
+    stable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """State transfer: all that the sender holds and the asker lacks. It proves itself, whoever sends it.
+
+    Attributes:
+        stable: the last stable checkpoint, if the asker's is older.
+        decisions: certificates for the heights after that.
+        new_view: how the sender's view began, if the asker is in an earlier one.
+        votes: the sender's own messages of this view for the heights not decided yet.
+    """
+
+    kind: ClassVar[str] = "sync"
+    height: ClassVar[int] = 0
+    sender: int
+    view: int
+    stable: StableCheckpoint | None
+    decisions: tuple[Decision, ...]
+    new_view: NewView | None
+    votes: tuple[PrePrepare | Prepare | Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRequest:
+    """My own output is another than the certified one: send me that."""
+
+    kind: ClassVar[str] = "output-request"
+    sender: int
+    view: int
+    height: int
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutputResponse:
+    """The certified output. What travels is its digest; the tensors behind it follow from that."""
+
+    kind: ClassVar[str] = "output-response"
+    sender: int
+    view: int
+    height: int
+    output: bytes
+
+
+PbftMessage = (
+    PrePrepare
+    | Prepare
+    | Commit
+    | Checkpoint
+    | ViewChange
+    | NewView
+    | SyncRequest
+    | Sync
+    | OutputRequest
+    | OutputResponse
+)
+
+KINDS: tuple[str, ...] = tuple(message.kind for message in PbftMessage.__args__)
+"""All kinds of message, in a fixed order: a network draws its delays by kind."""

@@ -1,0 +1,119 @@
+"""What a new view begins with: a pure function of a quorum of view changes, so that every replica can check it.
+
+Castro and Liskov 1999, section 4.4, with two differences that voting on outputs asks for: a prepared
+certificate binds the output with the block, and a height without one is not filled with a null request but
+treated as the policy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from consensus.pbft.messages import PreparedCertificate, StableCheckpoint, ViewChange
+from consensus.protocol import Block, BlockSource
+from consensus.quorum import QuorumSystem
+
+Policy: TypeAlias = Literal["halt", "retry", "skip"]
+
+
+def is_asked_for(block: Block, source: BlockSource) -> bool:
+    """Did clients ask for all of this? A leader may leave requests out, but not make them up."""
+    asked = source(block.height)
+    return asked is not None and (block == asked or set(block.requests) <= set(asked.requests))
+
+
+@dataclass(frozen=True, slots=True)
+class Reproposal:
+    """A block that the new view votes on. Bound to an output, it is voted for as it stands and not executed anew."""
+
+    block: Block
+    output: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The beginning of a view.
+
+    Attributes:
+        stable: the latest stable checkpoint that the quorum knows.
+        reproposals: what is voted on again, by height.
+        halt_at: the lowest height given up under the policy `halt`; no replica votes from there on.
+    """
+
+    stable: StableCheckpoint
+    reproposals: tuple[Reproposal, ...]
+    halt_at: int | None
+
+
+def begins_view(view: int, view_changes: tuple[ViewChange, ...], quorum: QuorumSystem, window: int) -> bool:
+    """Do these begin the view: a quorum of senders, each once, all valid and for this view?"""
+    senders = {change.sender for change in view_changes}
+    return (
+        len(senders) == len(view_changes)
+        and quorum.is_quorum(senders)
+        and all(change.view == view and is_valid(change, quorum, window) for change in view_changes)
+    )
+
+
+def is_valid(change: ViewChange, quorum: QuorumSystem, window: int) -> bool:
+    """Do the certificates in a view change hold, come from earlier views, and lie between its watermarks?"""
+    watermarks = range(change.stable.height + 1, change.stable.height + window + 1)
+    return (
+        change.stable.holds(quorum)
+        and all(
+            certificate.view < change.view and certificate.block.height in watermarks and certificate.holds(quorum)
+            for certificate in change.prepared
+        )
+        and all(block.height in watermarks for block in change.started)
+        and all(checkpoint.sender == change.sender for checkpoint in change.checkpoints)
+    )
+
+
+def plan_new_view(view_changes: tuple[ViewChange, ...], policy: Policy, source: BlockSource) -> Plan:
+    """What follows from a quorum of view changes.
+
+    A height that was decided is certified in some view change, since two quorums share an honest replica. So a
+    height without a certificate is free, and the policy may act on it; it does so only where somebody gave the
+    attempt up, since other heights in flight have merely been interrupted and are begun again.
+    """
+    stable = max((change.stable for change in view_changes), key=lambda checkpoint: checkpoint.height)
+    certified = _latest_certificates(view_changes)
+    abandoned = {height for change in view_changes for height in change.abandoned}
+    started = _started_blocks(view_changes, source)
+    reproposals: list[Reproposal] = []
+    for height in sorted(started.keys() | certified.keys()):
+        if height <= stable.height:
+            continue
+        if height in certified:
+            reproposals.append(Reproposal(certified[height].block, certified[height].output))
+        elif height not in abandoned or policy == "retry":
+            reproposals.append(Reproposal(started[height], None))
+        elif policy == "skip":
+            reproposals.append(Reproposal(Block(height, ()), None))
+        else:
+            return Plan(stable, tuple(reproposals), height)
+    return Plan(stable, tuple(reproposals), None)
+
+
+def _latest_certificates(view_changes: Iterable[ViewChange]) -> dict[int, PreparedCertificate]:
+    latest: dict[int, PreparedCertificate] = {}
+    for change in view_changes:
+        for certificate in change.prepared:
+            known = latest.get(certificate.block.height)
+            if known is None or certificate.view > known.view:
+                latest[certificate.block.height] = certificate
+    return latest
+
+
+def _started_blocks(view_changes: Iterable[ViewChange], source: BlockSource) -> dict[int, Block]:
+    """One started block for each height: the one most replicas know, the smallest digest on ties."""
+    known_by: dict[int, dict[Block, int]] = {}
+    for change in view_changes:
+        for block in (block for block in change.started if is_asked_for(block, source)):
+            counts = known_by.setdefault(block.height, {})
+            counts[block] = counts.get(block, 0) + 1
+    return {
+        height: min(counts, key=lambda block: (-counts[block], block.digest)) for height, counts in known_by.items()
+    }

@@ -1,0 +1,499 @@
+"""PBFT with votes on outputs: one replica, as a pure state machine.
+
+After Castro and Liskov, "Practical Byzantine fault tolerance" (OSDI 1999; "C&L" below). There, replicas order
+first and execute after. Here the pre-prepare carries a block and no output; replicas execute it, and prepare
+and commit for the *pair* of block digest and output digest. So the chain agrees on what the model answered,
+and replicas whose arithmetic differs cannot form a quorum.
+
+What follows from that:
+
+- A prepared certificate binds block and output. A new view proposes that pair again, and replicas vote for it
+  without executing anew: a second execution may differ, and two outputs of one height would be a fork.
+- A replica that computed another output but sees a certificate commits to the certified one, and fetches it.
+- A replica whose ballot can no longer reach a quorum does not act on that alone: its view of the ballot may
+  differ from another's. It asks for the next view, which a quorum must begin; `new_view.py` says with what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from consensus.pbft.checkpoints import CheckpointLog
+from consensus.pbft.config import PbftConfig
+from consensus.pbft.messages import (
+    GENESIS,
+    Checkpoint,
+    Commit,
+    Decision,
+    NewView,
+    OutputRequest,
+    OutputResponse,
+    Prepare,
+    PreparedCertificate,
+    PrePrepare,
+    StableCheckpoint,
+    Sync,
+    SyncRequest,
+    ViewChange,
+)
+from consensus.pbft.new_view import Reproposal, begins_view, is_asked_for, is_valid, plan_new_view
+from consensus.pbft.slot import Slot
+from consensus.protocol import (
+    Abandon,
+    Adopt,
+    Block,
+    BlockSource,
+    Broadcast,
+    CancelTimer,
+    Decide,
+    Effect,
+    Effects,
+    Execute,
+    Halt,
+    Message,
+    Pair,
+    Send,
+    SetTimer,
+)
+
+
+class Pbft:
+    """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks."""
+
+    def __init__(self, replica: int, config: PbftConfig, source: BlockSource) -> None:
+        self.id = replica
+        self.config = config
+        self.quorum = config.quorum
+        self.source = source
+        self.view = 0
+        self.active = True  # False from leaving a view until the next one begins
+        self.decided = 0  # the height up to which everything is decided
+        self.state = GENESIS.state  # digest of the chain of decisions up to there
+        self.stable = GENESIS
+        self.halt_at: int | None = None
+        self._slots: dict[int, Slot] = {}
+        self._checkpoints = CheckpointLog(config.quorum)
+        self._reproposals: dict[int, Reproposal] = {}  # of this view: nothing else may be voted for at these heights
+        self._abandoned: set[int] = set()
+        self._view_changes: dict[int, ViewChange] = {}  # the latest of each sender, for views not begun yet
+        self._new_view: NewView | None = None
+        self._early: dict[int, list[PrePrepare | Prepare | Commit]] = {}  # by sender, of views not begun yet
+        self._views_without_progress = 0
+        self._has_asked = False
+        self._effects: list[Effect] = []
+
+    # --- inputs -------------------------------------------------------------------------------------------
+
+    def start(self) -> Effects:
+        self._restart_timer()
+        self._propose()
+        return self._drain()
+
+    def receive(self, message: Message) -> Effects:
+        self._HANDLERS[message.__class__](self, message)
+        return self._drain()
+
+    def executed(self, block: Block, view: int, output: bytes) -> Effects:
+        slot = self._slots.get(block.height)
+        if slot is None:
+            return ()  # past a stable checkpoint: nobody waits for this answer any more
+        slot.own = Pair(block.digest, output)
+        if slot.decision is not None:
+            self._fetch_if_dissenting(slot)
+        elif view == self.view and self.active and slot.proposal == block and slot.prepare_vote is None:
+            self._vote_prepare(slot, slot.own)
+        return self._drain()
+
+    def timeout(self) -> Effects:
+        if not self.active:
+            self._insist_on_next_view()
+        elif not self._has_asked:
+            # Ask before accusing: what is missing may have been lost on the way to this replica alone.
+            self._has_asked = True
+            self._emit(Broadcast(SyncRequest(self.id, self.view, self.decided, self.stable.height)))
+            self._emit(SetTimer(self._timeout_ns - self._timeout_ns // 2))
+        else:
+            self._abandon(self.decided + 1, "timed out")
+        return self._drain()
+
+    def recover(self) -> Effects:
+        for slot in self._slots.values():
+            if slot.proposal is not None and slot.bound_output is None and slot.prepare_vote is None and self.active:
+                self._emit(Execute(slot.proposal, self.view))
+        self._emit(Broadcast(SyncRequest(self.id, self.view, self.decided, self.stable.height)))
+        self._restart_timer()
+        return self._drain()
+
+    # --- the normal case (C&L 4.2) ------------------------------------------------------------------------
+
+    def _propose(self) -> None:
+        if not self.active or self.config.leader(self.view) != self.id:
+            return
+        for height in range(self.decided + 1, min(self.decided + self.config.pipeline, self._high) + 1):
+            block, slot = self.source(height), self._slot(height)
+            if block is None or slot is None:
+                return
+            if slot.proposal is not None or slot.decision is not None:
+                continue
+            self._emit(Broadcast(PrePrepare(self.id, self.view, block)))
+            self._accept(slot, block, None)
+
+    def _on_pre_prepare(self, message: PrePrepare) -> None:
+        slot = self._voting_slot(message)
+        if slot is None or slot.proposal is not None or message.height in self._reproposals:
+            return
+        is_from_leader = message.sender == self.config.leader(self.view)
+        if is_from_leader and message.height <= self._high and is_asked_for(message.block, self.source):
+            self._accept(slot, message.block, None)
+
+    def _accept(self, slot: Slot, block: Block, bound_output: bytes | None) -> None:
+        slot.proposal = block
+        slot.bound_output = bound_output
+        if bound_output is None:
+            self._emit(Execute(block, self.view))
+            self._after_prepare(slot)
+            self._after_commit(slot)
+        else:
+            self._vote_prepare(slot, Pair(block.digest, bound_output))
+
+    def _vote_prepare(self, slot: Slot, pair: Pair) -> None:
+        slot.prepare_vote = pair
+        self._emit(Broadcast(Prepare(self.id, self.view, slot.height, pair)))
+        slot.prepares.add(self.id, pair)
+        self._after_prepare(slot)
+
+    def _on_prepare(self, vote: Prepare) -> None:
+        slot = self._voting_slot(vote)
+        if slot is not None and slot.prepares.add(vote.sender, vote.pair):
+            self._after_prepare(slot)
+
+    def _after_prepare(self, slot: Slot) -> None:
+        ballot = slot.prepares
+        pair = ballot.certified
+        if pair is None:
+            if not ballot.is_open and slot.decision is None:
+                self._abandon(slot.height, "no quorum possible")
+        elif self.id not in slot.commits.votes and slot.proposal is not None and slot.proposal.digest == pair.block:
+            slot.prepared = PreparedCertificate(self.view, slot.proposal, pair.output, ballot.voters(pair))
+            self._emit(Broadcast(Commit(self.id, self.view, slot.height, pair)))
+            slot.commits.add(self.id, pair)
+            self._after_commit(slot)
+
+    def _on_commit(self, vote: Commit) -> None:
+        slot = self._voting_slot(vote)
+        if slot is not None and slot.commits.add(vote.sender, vote.pair):
+            self._after_commit(slot)
+
+    def _after_commit(self, slot: Slot) -> None:
+        pair = slot.commits.certified
+        if pair is None or slot.decision is not None:
+            return
+        block, voters = slot.block_of(pair), slot.commits.voters(pair)
+        if block is None:
+            self._ask_one_of(voters)
+            return
+        slot.decision = Decision(self.view, block, pair.output, voters)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Hand decisions on in the order of their heights."""
+        before = self.decided
+        while (slot := self._slots.get(self.decided + 1)) is not None and slot.decision is not None:
+            decision = slot.decision
+            self.decided += 1
+            self.state = sha256(self.state + decision.block.digest + decision.output).digest()
+            self._emit(Decide(decision.block, decision.output, decision.view, decision.voters))
+            self._fetch_if_dissenting(slot)
+            if self.decided % self.config.checkpoint_interval == 0:
+                self._vote_checkpoint()
+        if self.decided > before:
+            self._after_progress()
+
+    def _after_progress(self) -> None:
+        if self.active:  # a replica between two views goes on waiting for the next one
+            self._views_without_progress = 0
+            self._restart_timer()
+            self._propose()
+
+    def _fetch_if_dissenting(self, slot: Slot) -> None:
+        decision = slot.decision
+        if decision is not None and slot.dissents:
+            request = OutputRequest(self.id, self.view, slot.height, decision.output)
+            self._emit_to_one_of(decision.voters, request)
+
+    def _on_output_request(self, message: OutputRequest) -> None:
+        self._emit(Send(message.sender, OutputResponse(self.id, message.view, message.height, message.output)))
+
+    def _on_output_response(self, message: OutputResponse) -> None:
+        slot = self._slots.get(message.height)
+        if slot is not None and slot.decision is not None and message.output == slot.decision.output:
+            slot.own = Pair(slot.decision.block.digest, message.output)
+
+    # --- watermarks and checkpoints (C&L 4.3) -------------------------------------------------------------
+
+    @property
+    def _high(self) -> int:
+        """The highest height that this replica takes part in."""
+        high = self.stable.height + self.config.watermark_window
+        return high if self.halt_at is None else min(high, self.halt_at - 1)
+
+    def _slot(self, height: int) -> Slot | None:
+        slot = self._slots.get(height)
+        if slot is None and self.stable.height < height <= self._high:
+            slot = self._slots[height] = Slot(height, self.quorum)
+        return slot
+
+    def _voting_slot(self, message: PrePrepare | Prepare | Commit) -> Slot | None:
+        """The slot that a message of this view belongs to; one of a later view is kept for then."""
+        if message.view != self.view or not self.active:
+            self._keep_if_early(message)
+            return None
+        return self._slots.get(message.height) or self._slot(message.height)
+
+    def _keep_if_early(self, message: PrePrepare | Prepare | Commit) -> None:
+        if message.view >= self.view:
+            kept = self._early.setdefault(message.sender, [])
+            if len(kept) < 3 * self.config.watermark_window:  # as many as one view can hold; the rest is lost
+                kept.append(message)
+
+    def _vote_checkpoint(self) -> None:
+        vote = Checkpoint(self.id, self.decided, self.state)
+        self._checkpoints.own[self.decided] = vote
+        self._emit(Broadcast(vote))
+        self._on_checkpoint(vote)
+
+    def _on_checkpoint(self, vote: Checkpoint) -> None:
+        if vote.height <= self.stable.height:
+            return
+        if vote.height > self.stable.height + self.config.watermark_window:
+            self._ask_one_of(self._checkpoints.add_ahead(vote))
+        elif stable := self._checkpoints.add(vote):
+            self._stabilise(stable)
+            self._propose()
+
+    def _stabilise(self, stable: StableCheckpoint) -> None:
+        """A quorum stands at this height: forget what lies below, and let the watermarks move."""
+        if stable.height > self.decided:
+            self._ask_one_of(stable.voters)
+        elif stable.height > self.stable.height:
+            self.stable = stable
+            self._checkpoints.forget(stable.height)
+            self._abandoned = {height for height in self._abandoned if height > stable.height}
+            self._slots = {height: slot for height, slot in self._slots.items() if height > stable.height}
+            self._take_up_reproposals()
+
+    # --- catching up (C&L 4.3 and 4.6, state transfer) ----------------------------------------------------
+
+    def _ask_one_of(self, replicas: tuple[int, ...]) -> None:
+        self._emit_to_one_of(replicas, SyncRequest(self.id, self.view, self.decided, self.stable.height))
+
+    def _on_sync_request(self, message: SyncRequest) -> None:
+        self._help(message.sender, message.view, message.decided, message.stable)
+
+    def _help(self, asker: int, view: int, decided: int, stable_height: int) -> None:
+        """Send a replica what this one has and that one lacks, if anything."""
+        stable = self.stable if self.stable.height > stable_height else None
+        known = max(decided, self.stable.height)
+        decisions = tuple(
+            slot.decision for height, slot in sorted(self._slots.items()) if height > known and slot.decision
+        )
+        new_view = self._new_view if self.active and view < self.view else None
+        votes = self._own_votes() if self.active and view <= self.view else ()
+        if stable or decisions or new_view or votes:
+            self._emit(Send(asker, Sync(self.id, self.view, stable, decisions, new_view, votes)))
+
+    def _own_votes(self) -> tuple[PrePrepare | Prepare | Commit, ...]:
+        votes: list[PrePrepare | Prepare | Commit] = []
+        for height, slot in sorted(self._slots.items()):
+            if slot.decision is not None:
+                continue
+            if slot.proposal is not None and self.config.leader(self.view) == self.id:
+                votes.append(PrePrepare(self.id, self.view, slot.proposal))
+            if slot.prepare_vote is not None:
+                votes.append(Prepare(self.id, self.view, height, slot.prepare_vote))
+            if self.id in slot.commits.votes:
+                votes.append(Commit(self.id, self.view, height, slot.commits.votes[self.id]))
+        return tuple(votes)
+
+    def _on_sync(self, message: Sync) -> None:
+        if message.stable is not None and message.stable.holds(self.quorum):
+            self._adopt(message.stable)
+        for decision in message.decisions:
+            slot = self._slot(decision.block.height)
+            if slot is not None and slot.decision is None and decision.holds(self.quorum):
+                slot.decision = decision
+        self._deliver()
+        if message.new_view is not None:
+            self._on_new_view(message.new_view)
+        for vote in message.votes:
+            if vote.sender == message.sender:
+                self._HANDLERS[vote.__class__](self, vote)
+
+    def _adopt(self, stable: StableCheckpoint) -> None:
+        if stable.height <= self.decided:
+            self._stabilise(stable)
+            return
+        self.decided, self.state = stable.height, stable.state
+        self._emit(Adopt(stable.height, stable.state))
+        self._stabilise(stable)
+        self._after_progress()
+
+    # --- view changes (C&L 4.4 and 4.5.2) -----------------------------------------------------------------
+
+    def _abandon(self, height: int, reason: str) -> None:
+        """Give up the attempt at a height and ask for the next view."""
+        if not self.active or (self.halt_at is not None and height >= self.halt_at):
+            return
+        slot = self._slots.get(height)
+        if slot is not None and slot.proposal is not None:
+            self._abandoned.add(height)
+        self._emit(Abandon(height, self.view, reason))
+        self._leave_for(self.view + 1)
+
+    def _leave_for(self, view: int) -> None:
+        self.view, self.active = view, False
+        self._early = {s: [early for early in kept if early.view >= view] for s, kept in self._early.items()}
+        self._views_without_progress += 1
+        change = self._view_change()
+        self._view_changes[self.id] = change
+        self._emit(Broadcast(change))
+        self._emit(SetTimer(self._timeout_ns))
+        self._begin_view_if_leading()
+
+    def _view_change(self) -> ViewChange:
+        slots = sorted(self._slots.items())
+        return ViewChange(
+            sender=self.id,
+            view=self.view,
+            stable=self.stable,
+            checkpoints=tuple(self._checkpoints.own.values()),
+            decided=self.decided,
+            prepared=tuple(slot.prepared for _, slot in slots if slot.prepared is not None),
+            started=tuple(slot.proposal for _, slot in slots if slot.proposal is not None and slot.prepared is None),
+            abandoned=tuple(sorted(self._abandoned)),
+        )
+
+    def _insist_on_next_view(self) -> None:
+        """The next view does not begin: its leader is silent, or too few ask for it yet."""
+        asking = [sender for sender, change in self._view_changes.items() if change.view >= self.view]
+        if self.quorum.is_quorum(asking):
+            self._leave_for(self.view + 1)
+        else:
+            self._emit(Broadcast(self._view_changes[self.id]))
+            self._emit(SetTimer(self._timeout_ns))
+
+    def _on_view_change(self, message: ViewChange) -> None:
+        if not is_valid(message, self.quorum, self.config.watermark_window):
+            return
+        for vote in message.checkpoints:
+            self._on_checkpoint(vote)
+        if message.view < self.view or (message.view == self.view and self.active) or message.decided < self.decided:
+            self._help(message.sender, message.view - 1, message.decided, message.stable.height)
+        known = self._view_changes.get(message.sender)
+        if message.view < self.view or (known is not None and known.view >= message.view):
+            return
+        self._view_changes[message.sender] = message
+        self._join_others()
+        self._begin_view_if_leading()
+
+    def _join_others(self) -> None:
+        """Enough replicas left this view that one of them is honest: follow to the nearest of their views."""
+        ahead = {sender: change for sender, change in self._view_changes.items() if change.view > self.view}
+        if self.quorum.has_honest(ahead):
+            watermarks = range(self.stable.height + 1, self.stable.height + self.config.watermark_window + 1)
+            self._abandoned.update(h for change in ahead.values() for h in change.abandoned if h in watermarks)
+            self._leave_for(min(change.view for change in ahead.values()))
+
+    def _begin_view_if_leading(self) -> None:
+        if self.active or self.config.leader(self.view) != self.id:
+            return
+        changes = tuple(change for _, change in sorted(self._view_changes.items()) if change.view == self.view)
+        if self.quorum.is_quorum(change.sender for change in changes):
+            new_view = NewView(self.id, self.view, changes)
+            self._emit(Broadcast(new_view))
+            self._begin_view(new_view)
+
+    def _on_new_view(self, message: NewView) -> None:
+        if message.view < self.view or (message.view == self.view and self.active):
+            return
+        if message.sender == self.config.leader(message.view) and begins_view(
+            message.view, message.view_changes, self.quorum, self.config.watermark_window
+        ):
+            self._begin_view(message)
+
+    def _begin_view(self, new_view: NewView) -> None:
+        plan = plan_new_view(new_view.view_changes, self.config.policy, self.source)
+        self.view, self.active, self._new_view = new_view.view, True, new_view
+        self._view_changes = {s: change for s, change in self._view_changes.items() if change.view > self.view}
+        for slot in self._slots.values():
+            slot.begin_view(self.quorum)
+        self._reproposals = {reproposal.block.height: reproposal for reproposal in plan.reproposals}
+        if plan.halt_at is not None and (self.halt_at is None or plan.halt_at < self.halt_at):
+            self.halt_at = plan.halt_at
+            self._emit(Halt(plan.halt_at, self.view))
+        self._restart_timer()
+        self._stabilise(plan.stable)
+        self._take_up_reproposals()
+        self._propose()
+        self._replay_early()
+
+    def _take_up_reproposals(self) -> None:
+        """Vote on what the new view proposes again, at the heights that lie between the watermarks by now."""
+        for height, reproposal in self._reproposals.items():
+            slot = self._slot(height)
+            if slot is not None and slot.proposal is None and height <= self._high:
+                self._accept(slot, reproposal.block, reproposal.output)
+
+    def _replay_early(self) -> None:
+        early, self._early = self._early, {}
+        for sender in sorted(early):
+            for message in early[sender]:
+                self._HANDLERS[message.__class__](self, message)
+
+    # --- timer and effects --------------------------------------------------------------------------------
+
+    @property
+    def _timeout_ns(self) -> int:
+        doublings = min(self._views_without_progress, 62)
+        return min(self.config.timeout_ns << doublings, self.config.timeout_max_ns)
+
+    def _restart_timer(self) -> None:
+        waits = self.source(self.decided + 1) is not None and (self.halt_at is None or self.decided + 1 < self.halt_at)
+        self._has_asked = False
+        self._emit(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
+
+    def _emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def _emit_to_one_of(self, replicas: tuple[int, ...], message: Message) -> None:
+        """Ask the first of some replicas that all could answer; a timer asks everybody if that one does not."""
+        witness = next((replica for replica in replicas if replica != self.id), None)
+        if witness is not None:
+            self._emit(Send(witness, message))
+
+    def _drain(self) -> Effects:
+        if not self._effects:
+            return ()
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pbft) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # a replica changes; it is compared, never a key
+
+    _HANDLERS: ClassVar[dict[type, Callable[[Pbft, Any], None]]] = {
+        PrePrepare: _on_pre_prepare,
+        Prepare: _on_prepare,
+        Commit: _on_commit,
+        Checkpoint: _on_checkpoint,
+        ViewChange: _on_view_change,
+        NewView: _on_new_view,
+        SyncRequest: _on_sync_request,
+        Sync: _on_sync,
+        OutputRequest: _on_output_request,
+        OutputResponse: _on_output_response,
+    }
