@@ -1,0 +1,159 @@
+"""Itineraries: in which order, and with which gaps, the copies of a broadcast arrive.
+
+The delays of one round are one array, drawn at once from the stream of that height and round; all senders' rows are
+sorted at once, and become lists at once, since a NumPy call costs as much as ten deliveries. A sending of the same kind
+by the same sender in the same round again is a repeat, and each repeat has an array of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from simcore.latency import Latency
+from simcore.running_digest import ARRIVAL, REPLICA_BITS, REPLICAS_MAX, arrival_of
+from simcore.streams import Streams
+
+ROUNDS_KEPT_MAX = 64
+
+_ARRIVAL_WORD = np.dtype("<i8")
+_ARRIVAL_BYTES = np.dtype(f"V{ARRIVAL.size}")
+_NEVER = np.iinfo(np.int64).max
+
+RoundKey = tuple[int, int]
+"""Height and round. What belongs to no height says so with a height that no block has, 0."""
+
+
+Itinerary = tuple[list[int], list[bytes], int, list[int]]
+"""The way of one sending's copies: (receivers, arrivals, first_ns, gaps_ns).
+
+Receivers stand in order of arrival, and of number where two arrive together; beside them the halves of their records in
+the running digest (delay and receiver, see `running_digest.ARRIVAL`). `first_ns` is the time from the sending to
+the first arrival; the gaps are those from each arrival to the next, then -1, and what follows means nothing.
+"""
+
+
+class Itineraries:
+    """Draws the itineraries of a run.
+
+    Memory is bounded: the arrays of the 64 rounds begun last are kept. A round that was forgotten and is sent in again
+    begins again with its first array.
+
+    Args:
+        streams: where the draws come from: the streams "network.broadcast" and "network.send".
+        replicas: how many there are.
+        kinds: how many kinds of message there are. All kinds of a round are drawn together.
+        latency: how long copies are under way.
+        loss: probability that a copy is lost.
+    """
+
+    def __init__(self, streams: Streams, *, replicas: int, kinds: int, latency: Latency, loss: float) -> None:
+        self._streams = streams
+        self._replicas = replicas
+        self._kinds = kinds
+        self._latency = latency
+        self._loss = loss
+        self._broadcasts: dict[RoundKey, _Round] = {}
+        self._sends: dict[RoundKey, _Round] = {}
+        # Without a draw all rounds are alike, and one array serves them all.
+        self._fixed = None if latency.draws or loss > 0 else self._draw("network.broadcast", (0, 0), 0)
+
+    def broadcast(self, round_key: RoundKey, kind: int, sender: int) -> Itinerary:
+        """The way of the copies to everyone but the sender."""
+        if self._fixed is not None:
+            return self._fixed.itinerary(kind, sender)
+        repeat, round_ = self._repeat(self._broadcasts, round_key, kind * self._replicas + sender)
+        if repeat == len(round_.arrays):
+            round_.arrays.append(self._draw("network.broadcast", round_key, repeat))
+        return round_.arrays[repeat].take_itinerary(kind, sender)
+
+    def send(self, round_key: RoundKey, kind: int, sender: int, receiver: int) -> Itinerary:
+        """The way of the one copy, which may be lost: then there is no receiver."""
+        if self._fixed is not None:
+            delay_ns = self._fixed.delay_ns(kind, sender, receiver)
+        else:
+            place = (kind * self._replicas + sender) * self._replicas + receiver
+            repeat, round_ = self._repeat(self._sends, round_key, place)
+            if repeat == len(round_.arrays):
+                round_.arrays.append(self._draw("network.send", round_key, repeat))
+            delay_ns = round_.arrays[repeat].delay_ns(kind, sender, receiver)
+        if delay_ns == _NEVER:
+            return [], [], -1, [-1]
+        return [receiver], [arrival_of(delay_ns, receiver)], delay_ns, [-1]
+
+    def _repeat(self, rounds: dict[RoundKey, _Round], round_key: RoundKey, place: int) -> tuple[int, _Round]:
+        round_ = rounds.get(round_key)
+        if round_ is None:
+            if len(rounds) == ROUNDS_KEPT_MAX:
+                del rounds[next(iter(rounds))]  # the one begun first
+            round_ = rounds[round_key] = _Round()
+        repeat = round_.repeats.get(place, 0)
+        round_.repeats[place] = repeat + 1
+        return repeat, round_
+
+    def _draw(self, stream: str, round_key: RoundKey, repeat: int) -> _Delays:
+        rng = self._streams.generator(stream, *round_key, repeat)
+        delays_ns = self._latency.matrix(rng, self._kinds, self._replicas)
+        if self._loss > 0:
+            delays_ns[rng.random(delays_ns.shape) < self._loss] = _NEVER
+        return _Delays(delays_ns, lossy=self._loss > 0)
+
+
+@dataclass(slots=True)
+class _Round:
+    repeats: dict[int, int] = field(default_factory=dict)
+    arrays: list[_Delays] = field(default_factory=list)
+
+
+class _Delays:
+    """One array of delays, and the itineraries made of it, kind by kind, as they are asked for."""
+
+    __slots__ = ("_delays_ns", "_lossy", "_sorted")
+
+    def __init__(self, delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> None:
+        self._delays_ns = delays_ns
+        self._lossy = lossy
+        self._sorted: dict[int, list[Itinerary]] = {}
+
+    def delay_ns(self, kind: int, sender: int, receiver: int) -> int:
+        return int(self._delays_ns[kind, sender, receiver])
+
+    def itinerary(self, kind: int, sender: int) -> Itinerary:
+        rows = self._sorted.get(kind)
+        if rows is None:
+            rows = self._sorted[kind] = _in_order_of_arrival(self._delays_ns[kind], lossy=self._lossy)
+        return rows[sender]
+
+    def take_itinerary(self, kind: int, sender: int) -> Itinerary:
+        """The same, once: what was taken is not kept, so that the memory of 64 rounds stays in the cache."""
+        itinerary = self.itinerary(kind, sender)
+        self._sorted[kind][sender] = _TAKEN
+        return itinerary
+
+
+_TAKEN: Itinerary = ([], [], -1, [])
+
+
+def _in_order_of_arrival(delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> list[Itinerary]:
+    others = len(delays_ns) - 1
+    # Delay and receiver in one word: one plain sort orders by both, and is the fastest there is.
+    words = delays_ns << REPLICA_BITS
+    words |= np.arange(others + 1)
+    if lossy:
+        words[delays_ns == _NEVER] = _NEVER
+    np.fill_diagonal(words, _NEVER)
+    words.sort(axis=1)
+    sorted_ns = words >> REPLICA_BITS
+    gaps_ns = sorted_ns[:, 1:] - sorted_ns[:, :-1]
+    gaps_ns[:, -1] = -1
+    # The words are the second halves of the records as well: their bytes are taken as they are.
+    arrivals = words[:, :others].astype(_ARRIVAL_WORD).view(_ARRIVAL_BYTES).tolist()
+    receivers = (words[:, :others] & (REPLICAS_MAX - 1)).tolist()
+    if lossy:
+        never = words == _NEVER
+        gaps_ns[never[:, 1:]] = -1
+        for row, absent in zip(receivers, never.sum(axis=1).tolist(), strict=True):
+            del row[others + 1 - absent :]
+    return list(zip(receivers, arrivals, sorted_ns[:, 0].tolist(), gaps_ns.tolist(), strict=True))

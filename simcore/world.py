@@ -1,0 +1,214 @@
+"""The world's clock: SimPy's environment in whole nanoseconds.
+
+Events of the same nanosecond keep the order in which they were scheduled (SimPy's counter). Nothing here reads a
+wall clock. What happens in the world is put there by `call_after` and by the network; what ends a run is a bound, an
+empty queue, or somebody who calls `stop`.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import repeat
+from operator import length_hint
+from types import FrameType
+
+from simpy.core import EmptySchedule, Environment
+from simpy.events import NORMAL, URGENT, Event
+
+
+class Ending(enum.Enum):
+    """Why `World.run` came back."""
+
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    REACHED = "reached until_ns"
+    EVENTS_MAX = "events_max"
+    EMPTY = "no event left"
+
+
+class Timer(Event):
+    """A call to come; `cancel` makes it not come."""
+
+    _ok = True  # what SimPy asks of an event that is scheduled with its outcome known
+    _value = None
+
+    def __init__(self, world: World, callback: Callable[[], None]) -> None:
+        # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
+        self.env = world.environment
+        self.callbacks = [_fire]
+        self._world = world
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Take the call back. Once it was made, or taken back before, this changes nothing."""
+        self._callback = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the call is still to come."""
+        return self._callback is not None
+
+
+class World:
+    """Simulated time, and what is to happen in it.
+
+    Example:
+        >>> world = World()
+        >>> _ = world.call_after(5, lambda: print("at", world.now_ns))
+        >>> world.run()
+        at 5
+        <Ending.EMPTY: 'no event left'>
+    """
+
+    def __init__(self) -> None:
+        self.environment = Environment(initial_time=0)
+        self._stop: Ending | None = None
+        self._steps_before = 0
+        self._steps_left: Iterator[None] = repeat(None, 0)
+        self._steps_of_run = 0
+        self._silent_steps = 0
+
+    @property
+    def now_ns(self) -> int:
+        """The simulated time."""
+        return self.environment.now  # type: ignore[return-value]  # every delay that goes in is an int
+
+    @property
+    def events(self) -> int:
+        """How many events happened, the one under way among them; cancelled timers are none."""
+        return self._steps_before + self._steps_of_run - length_hint(self._steps_left) - self._silent_steps
+
+    def call_after(self, delay_ns: int, callback: Callable[[], None]) -> Timer:
+        """Have the callback called that much later.
+
+        A cancelled timer stays in SimPy's queue until its time comes: it is no event, and the only thing it can still
+        do is to bring a run without `until_ns` to its own time before it ends as EMPTY.
+
+        Raises:
+            ValueError: the delay is negative.
+        """
+        if delay_ns < 0:
+            raise ValueError(f"delay_ns {delay_ns} is negative; nothing happens in the past")
+        timer = Timer(self, callback)
+        self.environment.schedule(timer, NORMAL, delay_ns)
+        return timer
+
+    def call_at(self, time_ns: int, callback: Callable[[], None]) -> Timer:
+        """Have the callback called at that time.
+
+        Raises:
+            ValueError: the time has passed.
+        """
+        return self.call_after(time_ns - self.now_ns, callback)
+
+    def stop(self) -> None:
+        """End the run after the event under way. A run not begun yet ends before its first event."""
+        self._stop = self._stop or Ending.STOPPED
+
+    def interrupt(self) -> None:
+        """The same for a signal handler; whoever ran the world sees that it was cut."""
+        self._stop = Ending.INTERRUPTED
+
+    def run(self, *, until_ns: int | None = None, events_max: int | None = None) -> Ending:
+        """Let events happen until something ends the run; the next call goes on from there.
+
+        Args:
+            until_ns: end before the first event of this time or later, with the clock at `until_ns`, also where the
+                queue has run empty before. So a watcher's timer is a bound of the run and no event in it.
+            events_max: how many events may happen in this call.
+
+        Returns:
+            What ended the run. STOPPED and INTERRUPTED come before EVENTS_MAX.
+
+        Raises:
+            ValueError: `until_ns` has passed, or `events_max` is negative.
+        """
+        if events_max is not None and events_max < 0:
+            raise ValueError(f"events_max {events_max} is negative")
+        bound = self._bound_at(until_ns) if until_ns is not None else None
+        events_end = self.events + events_max if events_max is not None else sys.maxsize
+        try:
+            while self._stop is None and (left := events_end - self.events) > 0:
+                self._step(left)
+        except EmptySchedule:
+            self._silent_steps += 1  # the step that found nothing
+            return Ending.EMPTY
+        except _BoundReached:
+            return Ending.REACHED
+        finally:
+            if bound is not None:
+                bound.cancel()
+        ending = self._stop or Ending.EVENTS_MAX
+        self._stop = None
+        return ending
+
+    def _step(self, steps_max: int) -> None:
+        self._steps_before += self._steps_of_run - length_hint(self._steps_left)
+        self._steps_of_run = steps_max
+        # An iterator counts the steps, in C; whoever asks for `events` reads how far it is.
+        self._steps_left = repeat(None, steps_max)
+        step = self.environment.step
+        for _ in self._steps_left:
+            step()
+            if self._stop is not None:
+                return
+
+    def _bound_at(self, until_ns: int) -> Timer:
+        if until_ns < self.now_ns:
+            raise ValueError(f"until_ns {until_ns} has passed; it is {self.now_ns}")
+        bound = Timer(self, self._reach_bound)
+        # Urgent: before whatever else happens at that time.
+        self.environment.schedule(bound, URGENT, until_ns - self.now_ns)
+        return bound
+
+    def _reach_bound(self) -> None:
+        self._silent_steps += 1
+        raise _BoundReached
+
+
+class _BoundReached(Exception):  # noqa: N818 - a way out of the loop, not an error
+    pass
+
+
+def _fire(event: Event) -> None:
+    assert isinstance(event, Timer)
+    callback = event._callback
+    if callback is None:
+        event._world._silent_steps += 1
+        return
+    event._callback = None
+    callback()
+
+
+@contextmanager
+def ctrl_c_ends_the_run(world: World) -> Iterator[None]:
+    """Within: Ctrl-C ends the run between two events, so that what was done can be reported. A second one raises.
+
+    Only the main thread receives signals; in any other this changes nothing.
+
+    Example:
+        >>> world = World()
+        >>> _ = world.call_after(1, lambda: signal.raise_signal(signal.SIGINT))
+        >>> _ = world.call_after(1, lambda: print("never"))
+        >>> with ctrl_c_ends_the_run(world):
+        ...     world.run()
+        <Ending.INTERRUPTED: 'interrupted'>
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        world.interrupt()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

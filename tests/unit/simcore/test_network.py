@@ -1,0 +1,246 @@
+"""What becomes of a copy: when it arrives, and what keeps it from arriving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from simcore import itineraries
+from simcore.faults import Crash, Partition
+from simcore.latency import Constant, Latency, Matrix, Uniform
+from simcore.network import Network
+from simcore.running_digest import RunningDigest, content_of
+from simcore.streams import Streams
+from simcore.world import World
+
+CONTENT = content_of(b"message")
+ROUND = (1, 0)
+
+
+class Wire:
+    """A network and all that arrived by it: (time, receiver, message)."""
+
+    def __init__(
+        self,
+        latency: Latency,
+        *,
+        replicas: int = 3,
+        loss: float = 0.0,
+        crashes: Sequence[Crash] = (),
+        partitions: Sequence[Partition] = (),
+    ) -> None:
+        self.world = World()
+        self.digest = RunningDigest()
+        self.arrived: list[tuple[int, int, Any]] = []
+        self.network: Network[Any] = Network(
+            self.world,
+            Streams(1),
+            self.digest,
+            lambda receiver, message: self.arrived.append((self.world.now_ns, receiver, message)),
+            replicas=replicas,
+            kinds=2,
+            latency=latency,
+            loss=loss,
+            crashes=crashes,
+            partitions=partitions,
+        )
+
+    def broadcast(self, sender: int, message: Any = "m", round_key: tuple[int, int] = ROUND, kind: int = 0) -> None:
+        self.network.broadcast(sender, message, CONTENT, round_key, kind)
+
+    def send(self, sender: int, receiver: int, kind: int = 0) -> None:
+        self.network.send(sender, receiver, "m", CONTENT, ROUND, kind)
+
+    def run(self) -> list[tuple[int, int, Any]]:
+        self.world.run()
+        return self.arrived
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.network.sent, self.network.delivered, self.network.lost
+
+
+def test_a_broadcast_reaches_everyone_but_its_sender_at_the_time_of_the_table() -> None:
+    wire = Wire(Matrix(((0, 9, 4), (1, 0, 1), (1, 1, 0))))
+    wire.broadcast(0)
+    assert wire.run() == [(4, 2, "m"), (9, 1, "m")]
+    assert wire.counts() == (2, 2, 0)
+    assert wire.world.events == 2
+
+
+def test_copies_that_arrive_together_arrive_in_order_of_the_receivers_number() -> None:
+    wire = Wire(Constant(5), replicas=5)
+    wire.broadcast(2)
+    assert [receiver for _, receiver, _ in wire.run()] == [0, 1, 3, 4]
+
+
+def test_one_copy_is_sent_to_one() -> None:
+    wire = Wire(Matrix(((0, 9, 4), (1, 0, 1), (1, 1, 0))))
+    wire.send(0, 1)
+    assert wire.run() == [(9, 1, "m")]
+    assert wire.counts() == (1, 1, 0)
+    with pytest.raises(ValueError, match="replica 2 sends to itself"):
+        wire.send(2, 2)
+
+
+def test_what_is_delivered_may_be_answered_at_once() -> None:
+    world, digest, seen = World(), RunningDigest(), []
+
+    def deliver(receiver: int, message: str) -> None:
+        seen.append((world.now_ns, receiver, message))
+        if message == "ping":
+            network.send(receiver, 0, "pong", CONTENT, ROUND, 1)
+
+    network: Network[str] = Network(world, Streams(1), digest, deliver, replicas=3, kinds=2, latency=Constant(5))
+    network.broadcast(0, "ping", CONTENT, ROUND, 0)
+    world.run()
+    assert seen == [(5, 1, "ping"), (5, 2, "ping"), (10, 0, "pong"), (10, 0, "pong")]
+
+
+def test_delivered_counts_what_has_arrived_and_not_what_is_under_way_nor_other_events() -> None:
+    wire = Wire(Matrix(((0, 9, 4), (1, 0, 1), (1, 1, 0))))
+    wire.broadcast(0)
+    wire.digest.record(0, replica=0, kind=7, content=CONTENT)
+    wire.world.run(until_ns=5)
+    assert wire.counts() == (2, 1, 0)
+
+
+def test_a_repeat_draws_anew_and_another_kind_or_round_too() -> None:
+    wire = Wire(Uniform(0, 10**9))
+    for message, round_key, kind in [
+        ("first", (1, 0), 0),
+        ("repeat", (1, 0), 0),
+        ("kind", (1, 0), 1),
+        ("r", (1, 1), 0),
+    ]:
+        wire.broadcast(0, message, round_key, kind)
+    wire.run()
+    times = [time_ns for time_ns, _, _ in wire.arrived]
+    assert len(set(times)) == len(times) == 8
+
+
+def test_sends_draw_anew_too_and_differ_from_the_broadcast() -> None:
+    wire = Wire(Uniform(0, 10**9))
+    wire.broadcast(0)
+    wire.send(0, 1)
+    wire.send(0, 1)
+    assert len({time_ns for time_ns, receiver, _ in wire.run() if receiver == 1}) == 3
+
+
+def test_memory_of_rounds_is_bounded() -> None:
+    wire = Wire(Uniform(0, 10**9))
+    for height in range(200):
+        wire.broadcast(0, round_key=(height, 0))
+        wire.send(0, 1)
+        wire.network.send(0, 1, "m", CONTENT, (height, 0), 0)
+    kept = wire.network._itineraries
+    assert len(kept._broadcasts) == len(kept._sends) == itineraries.ROUNDS_KEPT_MAX
+
+
+def test_what_a_matrix_or_constant_carries_draws_nothing_and_keeps_nothing() -> None:
+    wire = Wire(Constant(5))
+    for _ in range(3):
+        wire.broadcast(0)
+        wire.send(0, 1)
+    assert not wire.network._itineraries._broadcasts
+    assert not wire.network._itineraries._sends
+    assert {time_ns for time_ns, _, _ in wire.run()} == {5}
+
+
+def test_copies_are_lost_each_on_its_own_at_the_stated_rate() -> None:
+    wire = Wire(Constant(5), replicas=20, loss=0.25)
+    for height in range(1, 101):
+        for sender in range(20):
+            wire.broadcast(sender, round_key=(height, 0))
+    wire.run()
+    sent, delivered, lost = wire.counts()
+    assert (sent, delivered + lost) == (38_000, 38_000)
+    assert abs(lost / sent - 0.25) < 0.0136  # six deviations
+    assert len(wire.arrived) == delivered
+
+
+def test_a_single_copy_can_be_lost() -> None:
+    wire = Wire(Constant(5), loss=0.5)
+    for _ in range(60):
+        wire.send(0, 1)
+    wire.run()
+    sent, delivered, lost = wire.counts()
+    assert (sent, delivered + lost) == (60, 60)
+    assert 0 < lost < 60
+
+
+def test_a_copy_is_lost_if_its_receiver_is_down_when_it_arrives() -> None:
+    for arrival_ns, arrives in [(4, True), (5, False), (6, False), (7, True)]:
+        wire = Wire(Constant(arrival_ns), crashes=[Crash(replica=1, from_ns=5, until_ns=7)])
+        wire.broadcast(0)
+        assert [receiver for _, receiver, _ in wire.run()] == ([1, 2] if arrives else [2])
+        assert wire.counts() == (2, 1 + arrives, 1 - arrives)
+
+
+def test_a_replica_that_is_down_sends_nothing() -> None:
+    wire = Wire(Constant(5), crashes=[Crash(replica=0, from_ns=0, until_ns=3)])
+    assert wire.network.is_down(0)
+    assert not wire.network.is_down(1)
+    wire.broadcast(0)
+    wire.send(0, 1)
+    wire.world.call_after(3, lambda: wire.broadcast(0))
+    assert wire.run() == [(8, 1, "m"), (8, 2, "m")]
+    assert wire.counts() == (2, 2, 0)
+
+
+def test_a_partition_stops_what_is_sent_while_it_holds_and_nothing_under_way() -> None:
+    split = Partition(groups=(frozenset({0, 1}), frozenset({2, 3})), from_ns=10, until_ns=20)
+    wire = Wire(Constant(5), replicas=4, partitions=[split])
+    for sent_ns in (9, 10, 19, 20):
+        wire.world.call_at(sent_ns, lambda: wire.broadcast(0))
+    wire.run()
+    assert [(time_ns, receiver) for time_ns, receiver, _ in wire.arrived] == [
+        (14, 1), (14, 2), (14, 3), (15, 1), (24, 1), (25, 1), (25, 2), (25, 3)
+    ]  # fmt: skip
+
+
+def test_a_broadcast_that_nobody_receives_is_only_lost() -> None:
+    wire = Wire(Constant(5), crashes=[Crash(replica=1, from_ns=0), Crash(replica=2, from_ns=0)])
+    wire.broadcast(0)
+    assert wire.run() == []
+    assert wire.counts() == (2, 0, 2)
+
+
+def test_the_digest_covers_when_what_and_to_whom() -> None:
+    def digest(latency: Latency, sender: int, content: bytes, kind: int) -> str:
+        wire = Wire(latency)
+        wire.network.broadcast(sender, "m", content, ROUND, kind)
+        wire.run()
+        return wire.digest.hexdigest()
+
+    digests = {
+        digest(Constant(5), 0, CONTENT, 0),
+        digest(Constant(6), 0, CONTENT, 0),
+        digest(Constant(5), 1, CONTENT, 0),
+        digest(Constant(5), 0, content_of(b"other"), 0),
+        digest(Constant(5), 0, CONTENT, 1),
+    }
+    assert len(digests) == 5
+    assert digest(Constant(5), 0, CONTENT, 0) in digests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"replicas": 1}, "1 replicas; 2 to 65536"),
+        ({"kinds": 0}, "0 kinds"),
+        ({"loss": 1.0}, "loss 1.0 is outside"),
+        ({"loss": -0.1}, "loss -0.1 is outside"),
+        ({"latency": Matrix(((0, 1), (1, 0)))}, "2 rows, and there are 3 replicas"),
+        ({"crashes": [Crash(replica=3, from_ns=0)]}, "names replica 3, and the last is 2"),
+        (
+            {"partitions": [Partition(groups=(frozenset({0, 7}),), from_ns=0, until_ns=1)]},
+            "names replica 7, and the last is 2",
+        ),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(arguments: dict[str, Any], problem: str) -> None:
+    defaults: dict[str, Any] = {"replicas": 3, "kinds": 1, "latency": Constant(5)}
+    with pytest.raises(ValueError, match=problem):
+        Network(World(), Streams(1), RunningDigest(), lambda _receiver, _message: None, **(defaults | arguments))
