@@ -1,0 +1,84 @@
+"""Write nodes into a graph: fresh names, and each operator in the form that the model's operator set knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from replicas.graph_names import fresh_name
+
+AXES_ARE_INPUTS_SINCE = 13
+
+
+class NodeWriter:
+    """Collects new nodes and initializers, one name for one tensor.
+
+    Args:
+        opset: version of the standard operator set.
+        taken: names that the model uses already.
+        prefix: what every new name begins with.
+    """
+
+    def __init__(self, *, opset: int, taken: set[str], prefix: str) -> None:
+        self._opset = opset
+        self._taken = taken
+        self._prefix = prefix
+        self._integers: dict[tuple[int, ...], str] = {}
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def fresh(self, what: str) -> str:
+        """A name that nothing in the model bears."""
+        return fresh_name(self._prefix + what, self._taken)
+
+    def add(self, operator: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
+        """Append a node with one output, and return that output's name."""
+        output = output or self.fresh(operator.lower())
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
+        return output
+
+    def constant(self, values: NDArray[Any], what: str) -> str:
+        """Append an initializer, and return its name."""
+        name = self.fresh(what)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name))
+        return name
+
+    def integers(self, values: Sequence[int]) -> str:
+        """A vector of whole numbers as an initializer; equal ones are one."""
+        key = tuple(values)
+        if key not in self._integers:
+            self._integers[key] = self.constant(np.array(key, dtype=np.int64), "integers")
+        return self._integers[key]
+
+    def scalar(self, value: int) -> str:
+        """A whole number without axes as an initializer."""
+        return self.constant(np.array(value, dtype=np.int64), "integer")
+
+    def split(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
+        """Cut a tensor along an axis into parts of the given sizes."""
+        parts = [self.fresh("part") for _ in sizes]
+        if self._opset >= AXES_ARE_INPUTS_SINCE:
+            node = helper.make_node("Split", [tensor, self.integers(sizes)], parts, axis=axis)
+        else:
+            node = helper.make_node("Split", [tensor], parts, axis=axis, split=list(sizes))
+        node.name = f"{parts[0]}/Split"
+        self.nodes.append(node)
+        return tuple(parts)
+
+    def unsqueeze(self, tensor: str) -> str:
+        """Put an axis of length 1 in front."""
+        return self._first_axis("Unsqueeze", tensor, "")
+
+    def squeeze(self, tensor: str, output: str = "") -> str:
+        """Take the first axis, of length 1, away."""
+        return self._first_axis("Squeeze", tensor, output)
+
+    def _first_axis(self, operator: str, tensor: str, output: str) -> str:
+        if self._opset >= AXES_ARE_INPUTS_SINCE:
+            return self.add(operator, [tensor, self.integers([0])], output)
+        return self.add(operator, [tensor], output, axes=[0])

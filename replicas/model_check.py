@@ -1,0 +1,102 @@
+"""Is it ONNX, is it whole, and does it give the same answer twice? Checks on a model file that nobody vouches for."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from replicas.graph_walk import nodes_at_any_depth, opset_versions
+from replicas.random_nodes import draws_random_numbers
+
+MESSAGE_CHARACTERS_MAX = 300
+
+
+class ModelError(ValueError):
+    """A model file that is refused: the message says what, where and what is allowed."""
+
+
+def refuse(where: str, fault: str) -> NoReturn:
+    """Raise the one message of a refused model.
+
+    Raises:
+        ModelError: always.
+    """
+    raise ModelError(f"{where}: {fault}")
+
+
+def read_proto(content: bytes, where: str) -> onnx.ModelProto:
+    """Parse, and see that the bytes really hold a model: protobuf takes much garbage for an empty message.
+
+    Raises:
+        ModelError: empty, truncated or no ONNX.
+    """
+    if not content:
+        refuse(where, "is empty; an ONNX model is needed")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError:
+        refuse(where, "is no ONNX model, or is cut off: its bytes cannot be parsed")
+    missing = _missing_parts(proto)
+    if missing:
+        refuse(where, f"is no ONNX model: it has no {missing}")
+    return proto
+
+
+def _missing_parts(proto: onnx.ModelProto) -> str:
+    parts = {
+        "IR version": proto.ir_version > 0,
+        "operator set": len(proto.opset_import) > 0,
+        "graph": proto.HasField("graph"),
+        "outputs": len(proto.graph.output) > 0,
+    }
+    return ", no ".join(part for part, present in parts.items() if not present)
+
+
+def check_proto(proto: onnx.ModelProto, content: bytes, where: str) -> None:
+    """See that a parsed model is valid ONNX and draws no random numbers.
+
+    Args:
+        proto: the model, weights inside.
+        content: the same, serialised.
+        where: what a message calls it.
+
+    Raises:
+        ModelError: invalid, or random.
+    """
+    _check_validity(proto, content, where)
+    versions = opset_versions(proto)
+    for located in nodes_at_any_depth(proto):
+        reason = draws_random_numbers(located.node, located.constants, versions)
+        if reason:
+            refuse(
+                where,
+                f"draws random numbers, and replicas could never agree: {reason} in {located.place}; "
+                "a model must give the same output for the same input",
+            )
+
+
+def _check_validity(proto: onnx.ModelProto, content: bytes, where: str) -> None:
+    try:
+        onnx.checker.check_model(_with_ranks(proto, content))
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        refuse(where, f"is no valid ONNX model: {reason[:MESSAGE_CHARACTERS_MAX] or 'the checker gives no reason'}")
+
+
+def _with_ranks(proto: onnx.ModelProto, content: bytes) -> bytes:
+    """The model with a shape on every input and output: the checker asks for one, runtimes do without."""
+    if all(_has_rank(value) for value in (*proto.graph.input, *proto.graph.output)):
+        return content
+    ranked = onnx.ModelProto()
+    ranked.CopyFrom(proto)
+    for value in (*ranked.graph.input, *ranked.graph.output):
+        if not _has_rank(value):
+            value.type.tensor_type.shape.SetInParent()
+    return bytes(ranked.SerializeToString())
+
+
+def _has_rank(value: onnx.ValueInfoProto) -> bool:
+    return value.type.WhichOneof("value") != "tensor_type" or bool(value.type.tensor_type.HasField("shape"))

@@ -1,0 +1,150 @@
+"""From a model and a profile to the graph that a replica runs: precision first, then the order of summation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import onnx
+from onnx import inliner
+
+from replicas.constant_nodes import hold_tensors
+from replicas.cost import node_costs
+from replicas.ksplit import split_products
+from replicas.model import Model
+from replicas.precision import compute_in_fp64, round_weights_to_fp16
+from replicas.profile import AsBuilt, KSplit, NumericProfile, Precision, ProfileError
+
+CONTENT_BYTES_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationReport:
+    """What was done to a model, and what was left as it is. Empty for a model that runs as built.
+
+    Multiply-adds are counted with every dimension that the graph leaves open as 1.
+
+    Args:
+        multiply_adds: of the whole graph; 0 where nothing was to be prepared.
+        multiply_adds_split: of these, in products that were split along K.
+        products_split: the products that were split; number i reads row i of the order.
+        products_left_whole: the products that were not, each with the reason.
+        values_rounded: weights that are fp16 numbers now.
+        values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
+        float_nodes: nodes that take or make float32 tensors, under fp64.
+        nodes_kept_fp32: those of them that have no fp64 kernel and stayed fp32 between Casts.
+        multiply_adds_kept_fp32: the multiply-adds inside these.
+    """
+
+    multiply_adds: int = 0
+    multiply_adds_split: int = 0
+    products_split: tuple[str, ...] = ()
+    products_left_whole: tuple[tuple[str, str], ...] = ()
+    values_rounded: int = 0
+    values_kept_fp32: tuple[tuple[str, int], ...] = ()
+    float_nodes: int = 0
+    nodes_kept_fp32: tuple[str, ...] = ()
+    multiply_adds_kept_fp32: int = 0
+
+    @property
+    def share_split(self) -> float:
+        """The share of the multiply-adds that is added in the order given at run time."""
+        return self.multiply_adds_split / self.multiply_adds if self.multiply_adds else 0.0
+
+    @property
+    def share_of_nodes_kept_fp32(self) -> float:
+        """The share of the float nodes that has no fp64 kernel."""
+        return len(self.nodes_kept_fp32) / self.float_nodes if self.float_nodes else 0.0
+
+    @property
+    def share_of_multiply_adds_kept_fp32(self) -> float:
+        """The share of the multiply-adds that is computed in fp32 under fp64."""
+        return self.multiply_adds_kept_fp32 / self.multiply_adds if self.multiply_adds else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedModel:
+    """A graph ready for the runtime.
+
+    Args:
+        content: the serialised model.
+        order_rows: rows of the input `lastbit.order`, one for each product that was split; 0 where there is none.
+        slices: its columns; each row is a permutation of range(slices).
+        report: what was done.
+    """
+
+    content: bytes = field(repr=False)
+    order_rows: int = 0
+    slices: int = 0
+    report: PreparationReport = field(default_factory=PreparationReport)
+
+
+def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
+    """Rewrite a model as a profile asks. A profile that is fp32 and as built gives the model's own bytes.
+
+    Raises:
+        ProfileError: the profile asks for something that this model cannot do.
+    """
+    if profile.precision == "fp32" and isinstance(profile.summation, AsBuilt):
+        return PreparedModel(content=model.content)
+    proto = model.proto()
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    hold_tensors(proto)
+    report = PreparationReport(multiply_adds=sum(cost.multiply_adds for cost in node_costs(proto)))
+    proto, report = _PRECISIONS[profile.precision](proto, report)
+    rows, slices = 0, 0
+    if isinstance(profile.summation, KSplit):
+        slices = profile.summation.slices
+        proto, report = _split(proto, report, profile.summation)
+        rows = len(report.products_split)
+    return PreparedModel(content=_serialised(proto), order_rows=rows, slices=slices, report=report)
+
+
+Step: TypeAlias = tuple[onnx.ModelProto, PreparationReport]
+
+
+def _as_it_is(proto: onnx.ModelProto, report: PreparationReport) -> Step:
+    return proto, report
+
+
+def _with_fp16_weights(proto: onnx.ModelProto, report: PreparationReport) -> Step:
+    result = round_weights_to_fp16(proto)
+    return result.proto, replace(report, values_rounded=result.values_rounded, values_kept_fp32=result.values_kept)
+
+
+def _in_fp64(proto: onnx.ModelProto, report: PreparationReport) -> Step:
+    result = compute_in_fp64(proto)
+    costs = node_costs(proto)
+    return result.proto, replace(
+        report,
+        float_nodes=result.float_nodes,
+        nodes_kept_fp32=tuple(costs[position].place for position in result.kept_positions),
+        multiply_adds_kept_fp32=sum(costs[position].multiply_adds for position in result.kept_positions),
+    )
+
+
+_PRECISIONS: Mapping[Precision, Callable[[onnx.ModelProto, PreparationReport], Step]] = {
+    "fp32": _as_it_is,
+    "fp16-weights": _with_fp16_weights,
+    "fp64": _in_fp64,
+}
+
+
+def _split(proto: onnx.ModelProto, report: PreparationReport, summation: KSplit) -> Step:
+    costs = node_costs(proto)
+    result = split_products(proto, slices=summation.slices, partials=summation.partials)
+    return result.proto, replace(
+        report,
+        multiply_adds_split=sum(costs[position].multiply_adds for position in result.positions),
+        products_split=result.rewritten,
+        products_left_whole=result.left_whole,
+    )
+
+
+def _serialised(proto: onnx.ModelProto) -> bytes:
+    size = proto.ByteSize()
+    if size > CONTENT_BYTES_MAX:
+        raise ProfileError((f"the rewritten model would have {size} bytes; at most {CONTENT_BYTES_MAX}",))
+    return bytes(proto.SerializeToString())

@@ -1,0 +1,123 @@
+"""Shapes and element types of a graph's tensors, as far as they are known without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import onnx
+
+from replicas.graph_walk import is_plain_constant
+
+# Shape inference reads the values of small tensors (the target of a Reshape); larger ones only cost time to copy.
+READ_ELEMENTS_MAX = 1024
+
+Shape: TypeAlias = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFact:
+    """What is known of a tensor: its ONNX element type (0: unknown) and its shape (None: not even the rank)."""
+
+    element: int
+    shape: Shape | None
+
+    @property
+    def elements(self) -> int | None:
+        """How many elements, or None where a dimension is unknown."""
+        if self.shape is None:
+            return None
+        product = 1
+        for dimension in self.shape:
+            if dimension is None:
+                return None
+            product *= dimension
+        return product
+
+
+def infer_shapes(
+    proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, TensorFact]:
+    """Infer shapes and types of the main graph's tensors.
+
+    Args:
+        proto: the model; it is not changed.
+        input_shapes: concrete shapes of graph inputs, by name; the graph's own for those left out.
+
+    Returns:
+        A fact for each tensor of which anything is known.
+    """
+    skeleton = _skeleton(proto, input_shapes or {})
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    facts: dict[str, TensorFact] = {}
+    for value in (*inferred.value_info, *inferred.output, *inferred.input):
+        if value.type.WhichOneof("value") == "tensor_type":
+            facts[value.name] = _fact(value.type.tensor_type)
+    facts.update((tensor.name, tensor_fact(tensor)) for tensor in proto.graph.initializer)
+    facts.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(proto.graph))
+    return facts
+
+
+def constants_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The Constant nodes of a graph that hold a tensor."""
+    return [node for node in graph.node if is_plain_constant(node)]
+
+
+def tensor_fact(tensor: onnx.TensorProto) -> TensorFact:
+    """Type and shape of a tensor that is at hand."""
+    return TensorFact(tensor.data_type, tuple(tensor.dims))
+
+
+def _fact(value: onnx.TypeProto.Tensor) -> TensorFact:
+    if not value.HasField("shape"):
+        return TensorFact(value.elem_type, None)
+    dimensions = value.shape.dim
+    return TensorFact(value.elem_type, tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions))
+
+
+def _skeleton(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+    """The model without its large tensors, each replaced by an input of the same type and shape."""
+    skeleton = onnx.ModelProto(ir_version=proto.ir_version)
+    skeleton.opset_import.extend(proto.opset_import)
+    skeleton.functions.extend(proto.functions)
+    graph = skeleton.graph
+    graph.name = proto.graph.name
+    large = [tensor for tensor in proto.graph.initializer if _is_large(tensor)]
+    graph.initializer.extend(tensor for tensor in proto.graph.initializer if not _is_large(tensor))
+    for node in proto.graph.node:
+        if is_plain_constant(node) and _is_large(node.attribute[0].t):
+            graph.input.append(_value_info(node.output[0], node.attribute[0].t))
+        else:
+            graph.node.append(node)
+    listed = {each.name for each in proto.graph.input}
+    graph.input.extend(_value_info(tensor.name, tensor) for tensor in large if tensor.name not in listed)
+    graph.input.extend(_with_shape(each, input_shapes.get(each.name)) for each in proto.graph.input)
+    # Stated shapes of inner tensors may be those of another input; they are inferred anew where shapes are given.
+    if not input_shapes:
+        graph.value_info.extend(proto.graph.value_info)
+    for output in proto.graph.output:
+        graph.output.append(_without_shape(output) if input_shapes else output)
+    return skeleton
+
+
+def _is_large(tensor: onnx.TensorProto) -> bool:
+    return (tensor_fact(tensor).elements or 0) > READ_ELEMENTS_MAX
+
+
+def _value_info(name: str, tensor: onnx.TensorProto) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))
+
+
+def _with_shape(value: onnx.ValueInfoProto, shape: Sequence[int] | None) -> onnx.ValueInfoProto:
+    if shape is None or value.type.WhichOneof("value") != "tensor_type":
+        return value
+    return onnx.helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, list(shape))
+
+
+def _without_shape(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    bare = onnx.ValueInfoProto()
+    bare.CopyFrom(value)
+    if bare.type.WhichOneof("value") == "tensor_type":
+        bare.type.tensor_type.ClearField("shape")
+    return bare

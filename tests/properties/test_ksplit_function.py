@@ -1,0 +1,202 @@
+"""K-split changes the rounding of a product and nothing else, whatever form the product has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from replicas.ksplit import ORDER_INPUT
+from replicas.model import Model
+from replicas.prepare import PreparedModel, prepare
+from replicas.profile import KSplit, NumericProfile, PartialPrecision
+
+Array = NDArray[np.float32]
+# Half the distance from 1 to the next number: the largest relative error of one rounding.
+UNIT_ROUNDOFF: dict[str, float] = {"fp32": 2.0**-24, "bf16": 2.0**-8, "fp16": 2.0**-11}
+SMALLEST_SUBNORMAL: dict[str, float] = {"fp32": 2.0**-149, "bf16": 2.0**-133, "fp16": 2.0**-24}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph of one or two products, what goes in, and what a float64 reference says must come out."""
+
+    model: Model
+    inputs: dict[str, Array]
+    reference: NDArray[np.float64]
+    magnitude: NDArray[np.float64]
+    k: int
+    products: int
+
+
+@st.composite
+def gemms(draw: st.DrawFn) -> Case:
+    m, n = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    k = draw(st.integers(4, 23))
+    if draw(st.booleans()):
+        m = n = k  # a square weight: a forgotten transposition changes no shape
+    trans_a, trans_b = draw(st.booleans()), draw(st.booleans())
+    alpha, beta = draw(st.sampled_from([1.0, 0.5, -2.25])), draw(st.sampled_from([1.0, 0.0, -0.75]))
+    addend_shape = draw(st.sampled_from([None, (), (1,), (n,), (1, n), (m, 1), (m, n)]))
+    weight_is_left = draw(st.booleans())
+    reached = draw(st.sampled_from(REACHED))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    a = rng.standard_normal((k, m) if trans_a else (m, k)).astype(np.float32)
+    b = rng.standard_normal((n, k) if trans_b else (k, n)).astype(np.float32)
+    weight, operand = (a, b) if weight_is_left else (b, a)
+    nodes, initializers, weight = reach(weight, reached)
+    a, b = (weight, operand) if weight_is_left else (operand, weight)
+    names = ["w", "x"] if weight_is_left else ["x", "w"]
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    left, right = (left.T if trans_a else left), (right.T if trans_b else right)
+    reference, magnitude = alpha * (left @ right), abs(alpha) * (abs(left) @ abs(right))
+    inputs = {"x": operand}
+    if addend_shape is not None:
+        c = rng.standard_normal(addend_shape).astype(np.float32)
+        names.append("c")
+        if draw(st.booleans()):
+            initializers.append(numpy_helper.from_array(c, "c"))
+        else:
+            inputs["c"] = c
+        reference, magnitude = reference + beta * c, magnitude + abs(beta * c.astype(np.float64))
+    gemm = helper.make_node(
+        "Gemm", names, ["y"], alpha=alpha, beta=beta, transA=int(trans_a), transB=int(trans_b), name="gemm"
+    )
+    return Case(build([*nodes, gemm], initializers, inputs), inputs, reference, magnitude, k, 1)
+
+
+@st.composite
+def matmuls(draw: st.DrawFn) -> Case:
+    m, n, k, batch = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(4, 23)), 3
+    if draw(st.booleans()):
+        m = n = k
+    left_shape, right_shape = draw(
+        st.sampled_from(
+            [
+                ((m, k), (k, n)),
+                ((batch, m, k), (k, n)),
+                ((batch, m, k), (batch, k, n)),
+                ((m, k), (batch, k, n)),
+                ((2, 1, m, k), (batch, k, n)),
+                ((k,), (k, n)),
+                ((m, k), (k,)),
+                ((k,), (k,)),
+                ((k,), (batch, k, n)),
+            ]
+        )
+    )
+    weight_is_left = draw(st.booleans())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    left = rng.standard_normal(left_shape).astype(np.float32)
+    right = rng.standard_normal(right_shape).astype(np.float32)
+    weight, operand = (left, right) if weight_is_left else (right, left)
+    nodes, initializers, weight = reach(weight, draw(st.sampled_from(REACHED)))
+    left, right = (weight, operand) if weight_is_left else (operand, weight)
+    names = ["w", "x"] if weight_is_left else ["x", "w"]
+    exact = left.astype(np.float64) @ right.astype(np.float64)
+    magnitude = abs(left.astype(np.float64)) @ abs(right.astype(np.float64))
+    inputs = {"x": operand}
+    product = helper.make_node("MatMul", names, ["y"], name="product")
+    return Case(build([*nodes, product], initializers, inputs), inputs, exact, np.asarray(magnitude), k, 1)
+
+
+@st.composite
+def shared_weights(draw: st.DrawFn) -> Case:
+    """Two products of one square weight, one of them transposed, so that their slices must not be mixed up."""
+    k = draw(st.integers(4, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x, w = rng.standard_normal((2, k)).astype(np.float32), rng.standard_normal((k, k)).astype(np.float32)
+    nodes, initializers, w = reach(w, draw(st.sampled_from(REACHED)))
+    nodes += [
+        helper.make_node("Gemm", ["x", "w"], ["y1"], transB=1),
+        helper.make_node("MatMul", ["x", "w"], ["y2"]),
+        helper.make_node("Sub", ["y1", "y2"], ["y"]),
+    ]
+    x64, w64 = x.astype(np.float64), w.astype(np.float64)
+    reference, magnitude = x64 @ w64.T - x64 @ w64, abs(x64) @ abs(w64.T) + abs(x64) @ abs(w64)
+    return Case(build(nodes, initializers, {"x": x}), {"x": x}, reference, magnitude, k, 2)
+
+
+REACHED = ["initializer", "listed-as-input", "constant", "identity", "transpose", "cast-scale", "dequantize"]
+
+
+def reach(weight: Array, how: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], Array]:
+    """Nodes and initializers by which a tensor "w" is reached, and the value it then has."""
+    if how == "constant":
+        return [helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(weight))], [], weight
+    if how == "identity":
+        return [helper.make_node("Identity", ["w0"], ["w"])], [numpy_helper.from_array(weight, "w0")], weight
+    if how == "transpose":
+        order = list(range(weight.ndim))[::-1]
+        stored = numpy_helper.from_array(np.ascontiguousarray(weight.T), "w0")
+        return [helper.make_node("Transpose", ["w0"], ["w"], perm=order)], [stored], weight
+    whole = np.clip(np.rint(weight * 40), -127, 127).astype(np.int8)
+    scale = np.float32(0.025)
+    tensors = [numpy_helper.from_array(whole, "w0"), numpy_helper.from_array(scale, "scale")]
+    if how == "cast-scale":
+        cast = helper.make_node("Cast", ["w0"], ["w1"], to=onnx.TensorProto.FLOAT)
+        return [cast, helper.make_node("Mul", ["w1", "scale"], ["w"])], tensors, whole.astype(np.float32) * scale
+    if how == "dequantize":
+        zero_point = numpy_helper.from_array(np.int8(3), "zero_point")
+        node = helper.make_node("DequantizeLinear", ["w0", "scale", "zero_point"], ["w"])
+        return [node], [*tensors, zero_point], (whole.astype(np.float32) - 3) * scale
+    return [], [numpy_helper.from_array(weight, "w")], weight
+
+
+def build(nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], inputs: dict[str, Array]) -> Model:
+    """A model whose dimensions are all left open, as exporters leave them."""
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [f"{name}{axis}" for axis in range(array.ndim)])
+        for name, array in inputs.items()
+    ]
+    output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "case", values, [output], initializers)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return Model.from_bytes(proto.SerializeToString(), name="case")
+
+
+def run(prepared: PreparedModel, inputs: dict[str, Array], order: NDArray[np.int64]) -> Array:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(prepared.content, options, providers=["CPUExecutionProvider"])
+    result: Array = session.run(None, {**inputs, ORDER_INPUT: order})[0]
+    return result
+
+
+def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[np.float64]:
+    """K·eps·|A||B| for the products, and what rounding S partial products and S - 1 sums to fewer bits may add."""
+    roundings = (case.k + 3) * UNIT_ROUNDOFF["fp32"]  # + 3: alpha, beta, the last addition
+    if partials != "fp32":
+        roundings += (slices + 1) * UNIT_ROUNDOFF[partials]
+    tiny = 4 * slices * SMALLEST_SUBNORMAL[partials]
+    return 1.1 * roundings * case.magnitude + tiny
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    case=st.one_of(gemms(), matmuls(), shared_weights()),
+    slices=st.integers(2, 4),
+    partials=st.sampled_from(["fp32", "bf16", "fp16"]),
+    seed=st.integers(0, 2**32),
+)
+def test_a_split_product_stays_within_the_rounding_error_of_its_float64_reference(
+    case: Case, slices: int, partials: PartialPrecision, seed: int
+) -> None:
+    prepared = prepare(case.model, NumericProfile(summation=KSplit(slices=slices, partials=partials)))
+    assert prepared.order_rows == case.products
+    rng = np.random.default_rng(seed)
+    order = np.array([rng.permutation(slices) for _ in range(case.products)], dtype=np.int64)
+
+    result = run(prepared, case.inputs, order)
+
+    assert result.shape == np.shape(case.reference)
+    assert result.dtype == np.float32
+    assert np.all(abs(result - case.reference) <= error_bound(case, slices, partials))
+    assert result.tobytes() == run(prepared, case.inputs, order).tobytes()
