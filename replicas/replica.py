@@ -1,0 +1,162 @@
+"""A replica's answers: its engine run on the requests of a block, and the digest that it votes for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from replicas.cost import compute_ns
+from replicas.dial import Marks
+from replicas.engine import Engine
+from replicas.forms import Form
+from replicas.outputs import Outputs, root_digest
+from replicas.profile import KSplit, NumericProfile
+from replicas.store import ResultStore
+from replicas.workload import Workload
+from replicas.wrong_answers import wrong_answer
+from simcore.streams import Streams
+
+Order = npt.NDArray[np.int64]
+
+
+class Requests(Protocol):
+    """Where the tensors of a request come from: a key that is equal for equal content, and the tensors by name."""
+
+    def tensors(self, request_id: int) -> tuple[Any, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one run of the workload gave, and its digest in the form that is voted on."""
+
+    outputs: Outputs
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAnswer:
+    """What one replica answers to the requests of a block.
+
+    Attributes:
+        digest: the root over the digests of its requests, which a vote names.
+        truths: for each request, the digest of what the arithmetic gave, before the dial.
+        marked: for each request, did the dial change what this replica says?
+        changed: of the marked, how many digests really changed.
+    """
+
+    digest: bytes
+    truths: tuple[bytes, ...]
+    marked: tuple[bool, ...]
+    changed: int
+
+
+class AnswerStore(ResultStore[Answer]):
+    """Answers by engine, input and order of summation, shared by all replicas of a run."""
+
+    def __init__(self) -> None:
+        # Few, since answers may be large; requests of one block are asked for together.
+        super().__init__(lambda answer: answer.digest, kept_max=1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One replica's numbers: which engine answers, in which order of summation, and how fast.
+
+    Args:
+        id: its position.
+        profile: its numeric settings.
+        engine: an engine with those settings; replicas of equal profile may share one.
+        workload: how a request becomes an output.
+        requests: the input set.
+        form: what of an output is voted on.
+        store: answers already computed.
+        streams: the run's random streams; orders of summation come from `order.fixed` and `order.drawn`.
+        marks: the dial, if there is one.
+        operations: of one request.
+        operations_per_second: how fast this replica computes.
+    """
+
+    id: int
+    profile: NumericProfile
+    engine: Engine
+    workload: Workload
+    requests: Requests
+    form: Form
+    store: AnswerStore
+    streams: Streams
+    marks: Marks | None
+    operations: int
+    operations_per_second: int
+
+    def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
+        """Answer all requests of a block, in this attempt at it."""
+        truths = tuple(self.answer(request, attempt).digest for request in requests)
+        if self.marks is None:
+            return _unmarked(truths)
+        wrong = [self.marks.wrong_answer_index(request, self.id, attempt) for request in requests]
+        if not any(index is not None for index in wrong):
+            return _unmarked(truths)
+        said = tuple(
+            truth if index is None else self._lie(request, attempt, index)
+            for request, truth, index in zip(requests, truths, wrong, strict=True)
+        )
+        return BlockAnswer(
+            digest=root_digest(said),
+            truths=truths,
+            marked=tuple(index is not None for index in wrong),
+            changed=sum(spoken != truth for spoken, truth in zip(said, truths, strict=True)),
+        )
+
+    def answer(self, request: int, attempt: int) -> Answer:
+        """What the arithmetic gives for one request, really run unless the store holds it."""
+        key, tensors = self.requests.tensors(request)
+        order = self._order(request, attempt)
+
+        def compute() -> Answer:
+            outputs = self.workload.answer(self.engine, tensors, order)
+            return Answer(outputs, self.form.digest(outputs))
+
+        order_key = None if order is None else order.tobytes()
+        return self.store.answer((self.engine.identity, key, order_key), compute, subject=self.engine)
+
+    def trial(self) -> Outputs:
+        """Answer the first request outside the run: nothing is stored or counted."""
+        _, tensors = self.requests.tensors(0)
+        return self.workload.answer(self.engine, tensors, self._order(0, 0))
+
+    def said(self, request: int, attempt: int) -> Outputs:
+        """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""
+        outputs = self.answer(request, attempt).outputs
+        index = None if self.marks is None else self.marks.wrong_answer_index(request, self.id, attempt)
+        return outputs if index is None else wrong_answer(outputs, index, self.form)
+
+    def compute_ns(self, requests: int) -> int:
+        """Simulated time to answer that many requests, one after another."""
+        return compute_ns(self.operations * requests, self.operations_per_second) if requests else 0
+
+    def _lie(self, request: int, attempt: int, index: int) -> bytes:
+        return self.form.digest(wrong_answer(self.answer(request, attempt).outputs, index, self.form))
+
+    def _order(self, request: int, attempt: int) -> Order | None:
+        shape = self.engine.order_shape
+        if shape is None:
+            return None
+        if isinstance(self.profile.summation, KSplit) and self.profile.summation.order == "drawn":
+            return _drawn_order(self.streams, shape, "order.drawn", request, attempt, self.id)
+        return _drawn_order(self.streams, shape, "order.fixed", self.id)
+
+
+def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: int) -> Order:
+    """A permutation for each rewritten node, drawn apart: a real device has no one order for a whole graph."""
+    rows, slices = shape
+    in_order = np.broadcast_to(np.arange(slices, dtype=np.int64), (rows, slices))
+    return streams.generator(name, *indices).permuted(in_order, axis=1)
+
+
+@lru_cache(maxsize=1024)
+def _unmarked(truths: tuple[bytes, ...]) -> BlockAnswer:
+    return BlockAnswer(root_digest(truths), truths, (False,) * len(truths), 0)
