@@ -1,0 +1,84 @@
+"""One run tried before all others, so that inputs which a model cannot take are met here and not at some block."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import onnx
+
+from lastbit.inputs.input_set import Array, InputsError
+from replicas.graph_walk import subgraphs
+from replicas.model import Model
+
+WORDS_MAX = 240
+
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE = re.compile(r"(/\S+\.(cc|h):\d+ .*?\) (const )?|Status Message: |Non-zero status code returned while )")
+_NODE = re.compile(r"running (\w+) node\. Name:'([^']*)'")
+
+
+def run_once(model: Model, tensors: Mapping[str, Array]) -> str:
+    """Run the model once with plain settings and give onnxruntime's own words where it fails, else an empty text.
+
+    Raises:
+        InputsError: onnxruntime refuses the model itself, whatever its inputs.
+    """
+    import onnxruntime  # here: reading options and files needs no runtime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # it would print to stderr what it raises as well
+    # onnxruntime's exceptions have no common class below Exception.
+    try:
+        session = onnxruntime.InferenceSession(model.content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InputsError(f"{model.name}: onnxruntime refuses the model: {shortened(str(error))}") from error
+    try:
+        session.run(None, dict(tensors))
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def shortened(words: str) -> str:
+    """onnxruntime's message without its codes and source lines, and cut where it goes on.
+
+    Example:
+        >>> shortened("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Invalid rank for input: x Got: 1 Expected: 2")
+        'Invalid rank for input: x Got: 1 Expected: 2'
+    """
+    text = _SOURCE.sub("", _CODE.sub("", " ".join(words.split()))).strip()
+    return text if len(text) <= WORDS_MAX else text[: WORDS_MAX - 3] + "..."
+
+
+def blamed_inputs(model: Model, words: str) -> tuple[str, ...]:
+    """The inputs that a failure is about: named in it, else those that the failing node depends on, else all."""
+    names = tuple(spec.name for spec in model.inputs)
+    named = tuple(name for name in names if re.search(rf"(input|feed)[^:]*: *{re.escape(name)}(\W|$)", words))
+    if named:
+        return named
+    failing = _NODE.search(words)
+    ancestors = _ancestors(model.proto().graph, failing.group(2)) if failing else set()
+    return tuple(name for name in names if name in ancestors) or names
+
+
+def _ancestors(graph: onnx.GraphProto, node_name: str) -> set[str]:
+    """Every value that the node of that name depends on."""
+    makers = {output: node for node in _nodes(graph) for output in node.output}
+    waiting = [name for node in _nodes(graph) if node_name and node.name == node_name for name in node.input]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(makers[name].input if name in makers else ())
+    return found
+
+
+def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    nodes = list(graph.node)
+    for node in graph.node:
+        for subgraph in subgraphs(node):
+            nodes.extend(_nodes(subgraph))
+    return nodes
