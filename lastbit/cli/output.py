@@ -1,0 +1,45 @@
+"""Where words go: data to stdout, remarks to stderr. A reader that stops reading (`| head`) ends nothing badly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from lastbit.result import Result
+
+
+def say(text: str) -> None:
+    """A remark, on stderr."""
+    _write(sys.stderr, text + "\n")
+
+
+def give(text: str) -> None:
+    """Data, on stdout."""
+    _write(sys.stdout, text + "\n")
+
+
+def give_report(result: Result) -> None:
+    """The report of a run, on stdout: in colour and within the width of a terminal, plain otherwise."""
+    from rich.console import Console
+
+    from lastbit.report import render
+
+    console = Console(file=sys.stdout, highlight=False)
+    report = render(result, width=console.width if console.is_terminal else None)
+    with console.capture() as capture:
+        console.print(report, soft_wrap=True, end="")
+    _write(sys.stdout, capture.get())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, and would complain then: let it flush into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except UnicodeEncodeError:  # a terminal of another century
+        stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
+        stream.flush()

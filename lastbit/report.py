@@ -1,0 +1,272 @@
+"""The end of a run as a person reads it: the outcome, the evidence, what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from lastbit import wording
+from lastbit.result import Answer, Failure, FirstDifference, Fork, ReplicaResult, Result, Stall
+
+ANSWERS_SHOWN_MAX = 8
+EVENTS_SHOWN_MAX = 3
+_LABEL_WIDTH = 21
+_NARROW = 60
+_EVIDENCE = " " * 6
+
+
+def render(result: Result, *, width: int | None = None) -> Text:
+    """The report of a run.
+
+    Args:
+        result: what the run found.
+        width: columns to stay within; None: lines as long as they are, for files and pipes.
+
+    Returns:
+        Text with colour on the outcome alone; `str()` of it is the plain report.
+    """
+    layout = _Layout(width)
+    text = Text()
+    text.append(layout.hanging(result.scenario, _what_was_run(result), gap=3) + "\n\n")
+    text.append(layout.line("  ", _outcome(result)), style=_colour(result))
+    text.append("\n\n")
+    for block in (_forks(result, layout), _figures(result, layout), _evidence(result, layout), _next(result, layout)):
+        lines = list(block)
+        if lines:
+            text.append("\n".join(lines) + "\n\n")
+    text.right_crop(1)
+    return text
+
+
+class _Layout:
+    """Lines within a width, continued under their own text."""
+
+    def __init__(self, width: int | None) -> None:
+        self._width = None if width is None else max(width, 20)
+
+    def line(self, first: str, text: str, *, indent: int | None = None) -> str:
+        """`text` after `first`, later lines indented as far."""
+        text = _printable(text)
+        if self._width is None:
+            return first + text
+        indent = len(first) if indent is None else indent
+        return textwrap.fill(
+            text, self._width, initial_indent=first, subsequent_indent=" " * min(indent, self._width // 2)
+        )
+
+    def hanging(self, label: str, text: str, *, gap: int) -> str:
+        """A label, then text; on a narrow terminal the text goes below the label."""
+        label = _printable(label)
+        if self._width is not None and self._width < _NARROW:
+            return f"{label}\n{self.line('    ', text)}"
+        return self.line(label + " " * gap, text)
+
+    def row(self, label: str, text: str) -> str:
+        """A line of the table of figures."""
+        if self._width is not None and self._width < _NARROW:
+            return f"  {label}\n{self.line('    ', text)}"
+        return self.line(f"  {label:<{_LABEL_WIDTH}}", text)
+
+    def columns(self, cells: Sequence[str]) -> Iterator[str]:
+        """Cells side by side, as many as fit."""
+        if not cells:
+            return
+        cell_width = max(map(len, cells)) + 3
+        per_line = max(1, ((self._width or 110) - len(_EVIDENCE)) // cell_width)
+        for start in range(0, len(cells), per_line):
+            yield _EVIDENCE + "".join(f"{cell:<{cell_width}}" for cell in cells[start : start + per_line]).rstrip()
+
+
+def _what_was_run(result: Result) -> str:
+    quorum = f"quorum {result.quorum} of {result.weight}" + (" by weight" if result.weight != result.n else "")
+    parts = [
+        wording.counted(result.n, "replica"),
+        f"{result.protocol.upper()}, {quorum}, {result.policy}",
+        f"{result.model}, votes on {result.form}",
+        result.divergence or "no dial",
+        f"seed {result.seed}",
+    ]
+    return " · ".join(parts)
+
+
+def _outcome(result: Result) -> str:
+    committed = wording.counted(result.heights.committed, "height")
+    match result.outcome:
+        case "forked":
+            what = f"FORKED at height {result.forks[0].height:,}" if result.forks else "FORKED"
+        case "stalled":
+            what = f"STALLED for good at height {result.stalls[-1].height:,}" if result.stalls else "STALLED for good"
+        case "completed":
+            what = f"COMPLETED {committed}"
+        case "inconclusive":
+            what = f"INCONCLUSIVE after {committed} of {result.heights.target:,}"
+    if result.interrupted:
+        return f"{what}: interrupted, this is what was done so far"
+    if result.expected is None:
+        return what
+    return f"{what}, as expected" if result.as_expected else f"{what}; expected was: {result.expected}"
+
+
+def _colour(result: Result) -> str:
+    if result.outcome == "forked":
+        return "bold red"
+    return "bold green" if result.exit_code == 0 else "bold yellow"
+
+
+def _forks(result: Result, layout: _Layout) -> Iterator[str]:
+    for fork in result.forks[:EVENTS_SHOWN_MAX]:
+        yield from _event(layout, f"height {fork.height:,}", f"fork: {fork.what}", fork, silent=())
+    yield from _more(layout, len(result.forks) - EVENTS_SHOWN_MAX, "fork")
+
+
+def _figures(result: Result, layout: _Layout) -> Iterator[str]:
+    yield layout.row("committed", _committed(result))
+    yield layout.row("agreement failures", _agreement_failures(result))
+    if result.heights.with_dissent or (result.prediction and result.prediction.dissent_probability):
+        yield layout.row("dissent", _dissent(result))
+    if result.natural_divergence:
+        yield layout.row("natural divergence", wording.counted(result.natural_divergence, "request"))
+    if result.divergence is not None:
+        marks = wording.counted(result.injected, "wrong answer")
+        yield layout.row("injected", f"{marks}, {result.injected_changed:,} of them changed what is voted on")
+    if result.retries or result.view_changes:
+        retries = wording.counted(result.retries, "further attempt")
+        yield layout.row("attempts", f"{retries}, {wording.counted(result.view_changes, 'view change')}")
+    yield layout.row("inference", f"{result.inferences.asked:,} asked, {result.inferences.run:,} run")
+    for line in _inert(result.replicas):
+        yield layout.row("inert here", line)
+
+
+def _committed(result: Result) -> str:
+    heights = result.heights
+    text = wording.counted(heights.committed, "height")
+    if heights.committed and heights.unanimous == heights.committed:
+        return f"{text}, all unanimous"
+    parts = [f"{heights.unanimous:,} unanimous", f"{heights.with_dissent:,} with dissent"]
+    if heights.skipped:
+        parts.append(f"{heights.skipped:,} skipped")
+    return f"{text}: {', '.join(parts)}" if heights.committed else text
+
+
+def _agreement_failures(result: Result) -> str:
+    rate = result.rate
+    text = f"{rate.failures:,} in {wording.counted(rate.trials, 'first attempt')}"
+    if rate.estimate is not None:
+        low, high = wording.probability(rate.low), wording.probability(rate.high)
+        text += f"     {wording.probability(rate.estimate)} (95 %: {low} .. {high})"
+    if result.prediction is None:
+        return f"{text}; no closed form: {result.reason}"
+    return f"{text}, closed form {wording.probability(result.prediction.agreement_failure_probability)}"
+
+
+def _dissent(result: Result) -> str:
+    text = f"{result.heights.with_dissent:,} in {wording.counted(result.heights.committed, 'height')}"
+    if result.heights.committed:
+        text += f"     {wording.probability(result.heights.with_dissent / result.heights.committed)}"
+    if result.prediction is not None:
+        text += f", closed form {wording.probability(result.prediction.dissent_probability)}"
+    return text
+
+
+def _inert(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
+    """Replicas whose profile is another than the base's and changed nothing: nobody should think it was tested."""
+    by_id = {replica.id: replica for replica in replicas}
+    same: dict[tuple[int, int], list[int]] = {}
+    for replica in replicas:
+        against = replica.against
+        if against is None or against.differing or not against.compared:
+            continue
+        if replica.profile != by_id[against.base].profile:
+            same.setdefault((against.base, against.compared), []).append(replica.id)
+    for (base, compared), ids in same.items():
+        whose = "its profile differs" if len(ids) == 1 else "their profiles differ"
+        yield f"{wording.replicas(ids)}: {whose} from replica {base}'s, yet 0 of {compared:,} answers do"
+
+
+def _evidence(result: Result, layout: _Layout) -> Iterator[str]:
+    if result.stalls:
+        shown = [*result.stalls[:EVENTS_SHOWN_MAX]]
+        if result.stalls[-1] not in shown:
+            shown = [*shown[:-1], result.stalls[-1]]
+        for stall in shown:
+            yield from _event(
+                layout, f"height {stall.height:,}", _stalled(stall, result), stall, stall.silent, stall.first_difference
+            )
+        yield from _more(layout, len(result.stalls) - len(shown), "stall")
+    else:
+        for failure in result.failures[:EVENTS_SHOWN_MAX]:
+            label = f"height {failure.height:,}" + (f", attempt {failure.attempt:,}" if failure.attempt else "")
+            answers = wording.counted(len(failure.ballot), "answer")
+            what = f"agreement failure at {wording.duration(failure.at_ns)}: {answers}, none with a quorum"
+            yield from _event(layout, label, what, failure, failure.silent, failure.first_difference)
+        failed = result.agreement_failures - min(len(result.failures), EVENTS_SHOWN_MAX)
+        yield from _more(layout, failed, "agreement failure")
+
+
+def _stalled(stall: Stall, result: Result) -> str:
+    end_ns = result.simulated_ns if stall.until_ns is None else stall.until_ns
+    length = f"stalled for {wording.duration(end_ns - stall.from_ns)} of simulated time"
+    return f"{stall.cause.rstrip('.')}; {length}" + (", and the run ended in it" if stall.permanent else "")
+
+
+def _event(
+    layout: _Layout,
+    label: str,
+    what: str,
+    event: Stall | Failure | Fork,
+    silent: Sequence[int],
+    difference: FirstDifference | None = None,
+) -> Iterator[str]:
+    """One thing that went wrong: a sentence, who voted what, and where the answers part."""
+    yield layout.hanging(f"  {label}", what, gap=3)
+    yield from _histogram(layout, event.sides if isinstance(event, Fork) else event.ballot, silent)
+    if difference is not None:
+        yield layout.line(_EVIDENCE, _first_difference(difference))
+
+
+def _histogram(layout: _Layout, ballot: Sequence[Answer], silent: Sequence[int]) -> Iterator[str]:
+    cells = [f"{wording.digest(answer.digest)}  {_voters(answer)}" for answer in ballot[:ANSWERS_SHOWN_MAX]]
+    if len(ballot) > ANSWERS_SHOWN_MAX:
+        rest = ballot[ANSWERS_SHOWN_MAX:]
+        weight = sum(answer.weight for answer in rest)
+        cells.append(f"and {wording.counted(len(rest), 'more answer')} of weight {weight:,}")
+    if silent:
+        cells.append(f"no vote  {wording.replicas(silent)}")
+    yield from layout.columns(cells)
+
+
+def _voters(answer: Answer) -> str:
+    weighed = answer.weight != len(answer.replicas)
+    return wording.replicas(answer.replicas) + (f", weight {answer.weight:,}" if weighed else "")
+
+
+def _first_difference(difference: FirstDifference) -> str:
+    values = [value.hex for value in difference.values[:ANSWERS_SHOWN_MAX]]
+    listed = f"{', '.join(values[:-1])} and {values[-1]}" if len(values) > 1 else "".join(values)
+    apart = "" if difference.steps is None else f", {wording.counted(difference.steps, 'step')} apart"
+    return f'first difference: output "{difference.output}", element {difference.element:,}: {listed}{apart}'
+
+
+def _more(layout: _Layout, count: int, noun: str) -> Iterator[str]:
+    if count > 0:
+        yield layout.line("  ", f"and {wording.counted(count, f'more {noun}')}; --json lists up to a hundred")
+
+
+def _next(result: Result, layout: _Layout) -> Iterator[str]:
+    parts = [f"simulated {wording.duration(result.simulated_ns)}"]
+    if result.simulated_ns and result.heights.committed:
+        parts.append(f"{result.heights.committed / (result.simulated_ns / 1e9):.3g} heights a second")
+    parts += [wording.counted(result.messages, "message"), f"trace {wording.digest(result.trace_digest, 16)}"]
+    yield layout.line("  ", " · ".join(parts))
+    yield layout.line("  again:   ", result.command)
+    if result.trace_file is not None:
+        yield layout.line("  replay:  ", f"lastbit replay {result.trace_file}")
+    if result.versions_untested:
+        yield layout.line("  not tested with these versions: ", ", ".join(result.versions_untested), indent=4)
+
+
+def _printable(text: str) -> str:
+    """Names come from models and scenarios of strangers: nothing of them may steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

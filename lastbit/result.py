@@ -1,0 +1,310 @@
+"""What a run found: one frozen value, and the JSON object that `--json` prints.
+
+Digests are lower-case hex, times are integer nanoseconds of simulated time, replicas are numbered from 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from lastbit.intervals import Rate
+
+FORMAT = "lastbit.result/1"
+FAILURES_KEPT_MAX = 100
+
+Outcome: TypeAlias = Literal["completed", "stalled", "forked", "inconclusive"]
+
+EXIT_CODES: dict[Outcome, int] = {"completed": 0, "stalled": 3, "forked": 4, "inconclusive": 5}
+EXIT_OTHERWISE = 6
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a ballot: a digest, and who voted for it with how much weight together."""
+
+    digest: str
+    weight: int
+    replicas: tuple[int, ...]
+
+
+class AnswerValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answer of one digest holds at one element: an exact float such as 0x1.8f3a12p+2, or other text."""
+
+    digest: str
+    hex: str
+
+
+class FirstDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """The first element in which the answers of a ballot differ.
+
+    Args:
+        output: name of the output.
+        element: its index in row-major order.
+        values: one for each answer, in the ballot's order.
+        steps: representable floats between the least and the greatest; None where they are no floats.
+    """
+
+    output: str
+    element: int
+    values: tuple[AnswerValue, ...]
+    steps: int | None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """An agreement failure: honest replicas with a quorum of weight ran one block, and no digest reached a quorum.
+
+    Args:
+        height: from 1.
+        attempt: the view or round, from 0.
+        at_ns: when the last vote that it is judged by was cast.
+        block: digest of the block.
+        ballot: the answers, by falling weight.
+        silent: replicas that cast no vote.
+        first_difference: where the answers first differ; None where that was not looked for.
+    """
+
+    height: int
+    attempt: int
+    at_ns: int
+    block: str
+    ballot: tuple[Answer, ...]
+    silent: tuple[int, ...]
+    first_difference: FirstDifference | None = None
+
+
+class Stall(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of time without a new committed height.
+
+    Args:
+        height: the height that did not commit.
+        from_ns: when the height before it committed.
+        until_ns: when it committed after all; None while the stall lasts.
+        permanent: the run ended in it.
+        cause_code: a word for machines, such as "no_quorum_possible".
+        cause: a sentence.
+        ballot: the answers of the last attempt, by falling weight.
+        silent: replicas that cast no vote.
+        first_difference: where the answers first differ; None where that was not looked for.
+    """
+
+    height: int
+    from_ns: int
+    until_ns: int | None
+    permanent: bool
+    cause_code: str
+    cause: str
+    ballot: tuple[Answer, ...]
+    silent: tuple[int, ...]
+    first_difference: FirstDifference | None = None
+
+
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """A safety violation: two decisions for one height that exclude each other.
+
+    Args:
+        height: the height.
+        at_ns: when the second of them was seen.
+        kind: a word for machines, such as "two_certificates".
+        what: a sentence.
+        sides: the decisions, and who holds each.
+    """
+
+    height: int
+    at_ns: int
+    kind: str
+    what: str
+    sides: tuple[Answer, ...]
+
+
+class Heights(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the chain got.
+
+    Args:
+        target: how far it was to go.
+        committed: heights decided by every honest live replica.
+        unanimous: of these, those in which all honest answers were equal.
+        with_dissent: of these, those in which an honest replica had another answer.
+        skipped: of these, those decided empty.
+    """
+
+    target: int
+    committed: int
+    unanimous: int
+    with_dissent: int
+    skipped: int
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What the closed form says of the first attempt at a block."""
+
+    agreement_failure_probability: float
+    dissent_probability: float
+
+
+class Inferences(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of the model: how many the replicas asked for, and how many were really made; equal ones are made once."""
+
+    asked: int
+    run: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """In how many requests a replica's unmarked answer differed from that of one named replica."""
+
+    base: int
+    differing: int
+    compared: int
+
+
+class ReplicaResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica: what it was, and how its answers compare. `against` is None for the base itself."""
+
+    id: int
+    weight: int
+    behaviour: str
+    profile: dict[str, Any]
+    operations_per_second: int
+    against: Comparison | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bits depend on besides the scenario."""
+
+    versions: dict[str, str]
+    processor: str
+    processor_features: tuple[str, ...]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a run.
+
+    Args:
+        format: name and version of this object's shape.
+        scenario: its name.
+        title: its title.
+        seed: the seed.
+        outcome: "forked" before "stalled" (the last stall is open) before "inconclusive" before "completed".
+        expected: the outcome that the scenario expects, if it says one.
+        as_expected: whether that came; None where the scenario expects nothing.
+        interrupted: the run was cut by the user.
+        protocol: such as "pbft".
+        policy: what follows a failed attempt.
+        n: number of replicas.
+        f: faulty weight tolerated.
+        quorum: weight that decides.
+        weight: all weight; n where each replica weighs 1.
+        model: the model's name.
+        model_sha256: of its file.
+        form: what of an output is voted on.
+        divergence: the dial in words; None: no dial.
+        heights: how far the chain got.
+        agreement_failures: first attempts that failed.
+        retries: further attempts.
+        view_changes: views entered beyond the first of each height.
+        first_failure_height: height of the first agreement failure; None: there was none.
+        failures: the first 100 of them, first attempts or later ones.
+        natural_divergence: requests that honest replicas without marks answered differently.
+        injected: marks that the dial set on answers that were computed.
+        injected_changed: of these, those that changed the form voted on.
+        forks: safety violations.
+        prediction: the closed form; None where none holds.
+        reason: why there is no prediction; None where there is one.
+        rate: first attempts that failed, with the interval.
+        stalls: in order of time.
+        simulated_ns: simulated time.
+        events: delivered events.
+        messages: delivered messages.
+        inferences: asked and run.
+        replicas: by id.
+        environment: versions and processor.
+        versions_untested: packages whose version was not tested, in words.
+        trace_digest: SHA-256 of all records after the trace's header.
+        trace_file: where the trace was written; None: nowhere.
+        command: what repeats the run.
+    """
+
+    format: str = FORMAT
+    scenario: str
+    title: str
+    seed: int
+    outcome: Outcome
+    expected: Outcome | None
+    as_expected: bool | None
+    interrupted: bool
+    protocol: str
+    policy: str
+    n: int
+    f: int
+    quorum: int
+    weight: int
+    model: str
+    model_sha256: str
+    form: str
+    divergence: str | None
+    heights: Heights
+    agreement_failures: int
+    retries: int
+    view_changes: int
+    first_failure_height: int | None
+    failures: tuple[Failure, ...]
+    natural_divergence: int
+    injected: int
+    injected_changed: int
+    forks: tuple[Fork, ...]
+    prediction: Prediction | None
+    reason: str | None
+    rate: Rate
+    stalls: tuple[Stall, ...]
+    simulated_ns: int
+    events: int
+    messages: int
+    inferences: Inferences
+    replicas: tuple[ReplicaResult, ...]
+    environment: Environment
+    versions_untested: tuple[str, ...] = ()
+    trace_digest: str
+    trace_file: str | None = None
+    command: str
+
+    def __post_init__(self) -> None:
+        if (self.prediction is None) == (self.reason is None):
+            raise ValueError("a result has a prediction, or a reason why there is none")
+        if len(self.failures) > FAILURES_KEPT_MAX:
+            raise ValueError(f"{len(self.failures)} failures kept; at most {FAILURES_KEPT_MAX}")
+
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with: 0 where the outcome is the one expected, and was not cut short."""
+        if self.interrupted:
+            return EXIT_CODES[self.outcome] or EXIT_CODES["inconclusive"]
+        if self.as_expected:
+            return 0
+        if self.as_expected is False:
+            return EXIT_CODES[self.outcome] or EXIT_OTHERWISE
+        return EXIT_CODES[self.outcome]
+
+
+def to_json(result: Result) -> bytes:
+    """The result as one JSON object: equal results give equal bytes.
+
+    Example:
+        >>> to_json(Inferences(asked=4, run=1))  # any part of a result, too
+        b'{"asked":4,"run":1}'
+    """
+    return msgspec.json.encode(result, order="deterministic")
+
+
+def from_json(text: bytes | str) -> Result:
+    """Read back what `to_json` wrote.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON.
+        msgspec.ValidationError: it is no result.
+    """
+    return msgspec.json.decode(text, type=Result)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the object that `to_json` writes."""
+    return msgspec.json.schema(Result)

@@ -1,0 +1,58 @@
+"""The `profile` tables of fleet and replicas: judged by `replicas.profile`, which knows what a profile may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from replicas.profile import SLICES_MAX, THREADS_MAX, KSplit, NumericProfile
+
+
+def profile_of(*tables: Mapping[str, Any]) -> NumericProfile:
+    """The profile that several tables make together, later ones overriding earlier ones key by key.
+
+    Raises:
+        ProfileError: a table says what no profile may.
+
+    Example:
+        >>> profile_of({"intra_op_threads": 2, "precision": "fp64"}, {"intra_op_threads": 8}).intra_op_threads
+        8
+    """
+    merged: dict[str, Any] = {}
+    for table in tables:
+        merged |= table
+    return NumericProfile.from_mapping(merged)
+
+
+def _judged(found: dict[str, Any]) -> dict[str, Any]:
+    NumericProfile.from_mapping(found)  # raises a ProfileError that holds every fault
+    return found
+
+
+def _json_schema() -> dict[str, Any]:
+    summation = {"kind": {"const": "ksplit"}, **_properties(KSplit, number_max=SLICES_MAX)}
+    properties = _properties(NumericProfile, number_max=THREADS_MAX)
+    properties["summation"] = {
+        "anyOf": [
+            {"const": "as-built"},
+            {"type": "object", "properties": summation, "required": ["slices"], "additionalProperties": False},
+        ]
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _properties(table: type[KSplit | NumericProfile], *, number_max: int) -> dict[str, Any]:
+    hints = get_type_hints(table)
+    return {each.name: _property(hints[each.name], number_max) for each in fields(table)}
+
+
+def _property(hint: Any, number_max: int) -> dict[str, Any]:
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    return {"type": "boolean"} if hint is bool else {"type": "integer", "minimum": 1, "maximum": number_max}
+
+
+ProfileTable: TypeAlias = Annotated[dict[str, Any], AfterValidator(_judged), WithJsonSchema(_json_schema())]
