@@ -96,12 +96,13 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """A height is decided, in order of height. `voters` hold the commit certificate."""
+    """A height is decided, in order of height. `voters` hold the commit certificate, `state` is the chain's digest."""
 
     block: Block
     output: bytes
     view: int
     voters: tuple[int, ...]
+    state: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,8 +142,10 @@ class Pbft:
 
     def _on_pre_prepare(self, message: PrePrepare) -> None:
         slot = self._voting_slot(message)
-        if slot is None or slot.proposal is not None or message.height in self._reproposals:
+        if slot is None or slot.proposal is not None or slot.decision is not None:
             return
+        if message.height in self._reproposals:
+            return  # the view began with a proposal for this height; another one now would undo it
         is_from_leader = message.sender == self.config.leader(self.view)
         if is_from_leader and message.height <= self._high and is_asked_for(message.block, self.source):
             self._accept(slot, message.block, None)
@@ -204,7 +206,7 @@ class Pbft:
             decision = slot.decision
             self.decided += 1
             self.state = sha256(self.state + decision.block.digest + decision.output).digest()
-            self._emit(Decide(decision.block, decision.output, decision.view, decision.voters))
+            self._emit(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
             self._fetch_if_dissenting(slot)
             if self.decided % self.config.checkpoint_interval == 0:
                 self._vote_checkpoint()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -140,8 +141,8 @@ class Cluster:
                     self._deadline[replica] = None
                 case Execute(block, view):
                     self.executions.append((replica, block, view))
-                    life = self._lives[replica]
-                    self.at(self.now_ns + self.compute_ns(replica), lambda b=block, v=view: self._done(replica, b, v, life))
+                    done = partial(self._done, replica, block, view, self._lives[replica])
+                    self.at(self.now_ns + self.compute_ns(replica), done)
                 case Decide(block):
                     assert block.height not in self.decided[replica]
                     self.decided[replica][block.height] = effect
@@ -176,5 +177,6 @@ def pbft(n: int = 4, **settings: Any) -> PbftConfig:
     """A configuration with short timeouts."""
     return PbftConfig(
         quorum=settings.pop("quorum", QuorumSystem.equal(n)),
-        **{"timeout_ns": 400 * MS, "timeout_max_ns": 3_200 * MS, "checkpoint_interval": 4, "watermark_window": 8} | settings,
+        **{"timeout_ns": 400 * MS, "timeout_max_ns": 3_200 * MS, "checkpoint_interval": 4, "watermark_window": 8}
+        | settings,
     )

@@ -1,0 +1,108 @@
+"""Attempts, judged from outside: did the honest really answer differently, or was it something else?
+
+An attempt is one try to agree on a height. It is an *agreement failure* when honest replicas with at least a
+quorum of weight executed the same block, and for no digest do honest votes and the Byzantine votes really cast
+reach a quorum. The judge knows who is faulty, which no replica does. A leader that proposed two blocks has split
+the votes by lying, not by arithmetic, and no block then has a quorum that executed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from consensus.protocol import Block, Pair
+from consensus.quorum import QuorumSystem
+from replicas.replica import BlockAnswer
+
+
+class Line(NamedTuple):
+    """One line of a ballot: a digest, the weight behind it, and whose."""
+
+    digest: bytes
+    weight: int
+    replicas: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What the replicas did in one view at one height.
+
+    Attributes:
+        view: the protocol's number for it.
+        blocks: the block that each honest replica executed.
+        answers: what each honest replica answered.
+        byzantine: for each pair that a Byzantine replica voted for, who did. One may stand behind several.
+        last_ns: when the last of the answers was there.
+    """
+
+    view: int
+    blocks: dict[int, Block] = field(default_factory=dict)
+    answers: dict[int, BlockAnswer] = field(default_factory=dict)
+    byzantine: dict[Pair, set[int]] = field(default_factory=dict)
+    last_ns: int = 0
+
+    def judge(self, quorum: QuorumSystem) -> Verdict | None:
+        """What came of it; None where too few executed one block to tell."""
+        block = self._block_of_quorum(quorum)
+        if block is None:
+            return None
+        ballot = self.ballot(block, quorum)
+        return Verdict(self.view, block, ballot, agreed=ballot[0].weight >= quorum.threshold, at_ns=self.last_ns)
+
+    def ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
+        """The answers to one block, by falling weight, then by who gave them."""
+        behind: dict[bytes, set[int]] = {}
+        for replica, answer in self.answers.items():
+            if self.blocks[replica] == block:
+                behind.setdefault(answer.digest, set()).add(replica)
+        for pair, voters in self.byzantine.items():
+            if pair.block == block.digest:
+                behind.setdefault(pair.output, set()).update(voters)
+        lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
+        return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))
+
+    def likeliest_block(self, quorum: QuorumSystem) -> Block | None:
+        """The block that most honest weight executed."""
+        weights = self._weights(quorum)
+        return max(weights, key=lambda block: (weights[block], block.digest)) if weights else None
+
+    def _block_of_quorum(self, quorum: QuorumSystem) -> Block | None:
+        return next((block for block, weight in self._weights(quorum).items() if weight >= quorum.threshold), None)
+
+    def _weights(self, quorum: QuorumSystem) -> dict[Block, int]:
+        weights: dict[Block, int] = {}
+        for replica, block in self.blocks.items():
+            weights[block] = weights.get(block, 0) + quorum.weights[replica]
+        return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of an attempt.
+
+    Attributes:
+        view: which attempt.
+        block: what was executed.
+        ballot: the answers, by falling weight.
+        agreed: some digest reached a quorum; False is an agreement failure.
+        at_ns: when the last answer was there.
+    """
+
+    view: int
+    block: Block
+    ballot: tuple[Line, ...]
+    agreed: bool
+    at_ns: int
+
+
+def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[int]:
+    """The requests of a block that honest replicas without marks answered differently, by position in the block."""
+    answers = [answer for replica, answer in attempt.answers.items() if attempt.blocks[replica] == block]
+    if len({answer.truths for answer in answers}) < 2:
+        return
+    for position in range(len(block.requests)):
+        truths = {answer.truths[position] for answer in answers if not answer.marked[position]}
+        if len(truths) > 1:
+            yield position

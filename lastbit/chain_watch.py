@@ -1,0 +1,134 @@
+"""The chain as seen from outside: who has decided what, how far everybody is, and whether two chains exist.
+
+The watch knows who is honest. It takes every decision at the moment it is made, so a fork is found at the event
+that makes it, whatever the replicas themselves believe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from consensus.protocol import Adopt, Decide, Pair
+from consensus.quorum import QuorumSystem
+
+
+@dataclass(frozen=True, slots=True)
+class ForkSeen:
+    """A safety violation.
+
+    Attributes:
+        height: where.
+        at_ns: when the decision came that made it one.
+        kind: `two-decisions`, `two-states` or `no-certificate`.
+        what: a sentence.
+        sides: the digests that exclude each other, and who holds each.
+    """
+
+    height: int
+    at_ns: int
+    kind: str
+    what: str
+    sides: tuple[tuple[bytes, tuple[int, ...]], ...]
+
+
+@dataclass(slots=True)
+class Decided:
+    """What honest replicas decided at one height.
+
+    Attributes:
+        decide: the first decision.
+        at_ns: when it was made.
+        holders: for each pair decided, by whom; more than one pair is a fork.
+    """
+
+    decide: Decide
+    at_ns: int
+    holders: dict[Pair, list[int]] = field(default_factory=dict)
+
+
+class ChainWatch:
+    """Follows the decisions of the honest replicas.
+
+    Attributes:
+        frontier: the highest height that every honest live replica has decided, now or at any time before.
+        tip: the highest height that any honest replica has decided.
+        forks: what must never be, in the order in which it was seen.
+    """
+
+    def __init__(self, quorum: QuorumSystem, honest: Iterable[int]) -> None:
+        self.frontier = 0
+        self.tip = 0
+        self.forks: list[ForkSeen] = []
+        self._quorum = quorum
+        self._reached = dict.fromkeys(sorted(honest), 0)
+        self._down: set[int] = set()
+        self._heights: dict[int, Decided] = {}
+        self._states: dict[int, bytes] = {}
+
+    def decided(self, replica: int, decide: Decide, now_ns: int) -> None:
+        """An honest replica decided the next height."""
+        height, pair = decide.block.height, Pair(decide.block.digest, decide.output)
+        if not self._quorum.is_quorum(decide.voters):
+            weight = self._quorum.weight_of(decide.voters)
+            what = f"replica {replica} decided on votes of weight {weight}; a quorum is {self._quorum.threshold}"
+            self._fork(height, now_ns, "no-certificate", what, {decide.output: list(decide.voters)})
+        known = self._heights.get(height)
+        if known is None:
+            known = self._heights[height] = Decided(decide, now_ns)
+            self._states[height] = decide.state
+        known.holders.setdefault(pair, []).append(replica)
+        if len(known.holders) > 1 and len(known.holders[pair]) == 1:
+            same_block = len({holder.block for holder in known.holders}) == 1
+            what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
+            sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
+            self._fork(height, now_ns, "two-decisions", what, sides)
+        self._reach(replica, height)
+
+    def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
+        """An honest replica took the state after a height over from others."""
+        known = self._states.get(adopt.height)
+        if known is not None and known != adopt.state:
+            what = f"replica {replica} took over another state than the one that honest replicas decided"
+            self._fork(adopt.height, now_ns, "two-states", what, {known: [], adopt.state: [replica]})
+        self._reach(replica, adopt.height)
+
+    def went_down(self, replica: int) -> None:
+        """A replica crashed: nobody waits for it until it is back."""
+        self._down.add(replica)
+        self._move_frontier()
+
+    def came_up(self, replica: int) -> None:
+        """A replica is back."""
+        self._down.discard(replica)
+
+    def everybody_reached(self, height: int) -> bool:
+        """Has every honest live replica decided this height by now?"""
+        return all(at >= height for replica, at in self._reached.items() if replica not in self._down)
+
+    def behind(self, height: int) -> tuple[int, ...]:
+        """The honest live replicas that have not decided this height yet."""
+        return tuple(replica for replica, at in self._reached.items() if at < height and replica not in self._down)
+
+    def at(self, height: int) -> Decided | None:
+        """What was decided at a height, while some honest replica may still decide it."""
+        return self._heights.get(height)
+
+    def forget(self) -> None:
+        """Drop the heights that every honest replica, down or not, has behind it."""
+        lowest = min(self._reached.values(), default=0)
+        for height in [height for height in self._heights if height <= min(lowest, self.frontier)]:
+            del self._heights[height], self._states[height]
+
+    def _reach(self, replica: int, height: int) -> None:
+        self._reached[replica] = height
+        self.tip = max(self.tip, height)
+        self._move_frontier()
+
+    def _move_frontier(self) -> None:
+        live = [at for replica, at in self._reached.items() if replica not in self._down]
+        self.frontier = max(self.frontier, min(live, default=0))
+
+    def _fork(self, height: int, at_ns: int, kind: str, what: str, sides: dict[bytes, list[int]]) -> None:
+        held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())
+        self.forks.append(ForkSeen(height, at_ns, kind, what, held))

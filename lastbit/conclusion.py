@@ -1,0 +1,210 @@
+"""The conclusion of a run: from what was observed to the frozen `Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from lastbit.attempts import Line, Verdict
+from lastbit.chain_watch import ForkSeen
+from lastbit.closed_forms import NoClosedForm, predict_scenario
+from lastbit.environment import current_environment, untested_versions
+from lastbit.fleet import Material
+from lastbit.intervals import Rate, binomial_rate, first_failure_rate
+from lastbit.observation import Tally
+from lastbit.result import (
+    Answer,
+    AnswerValue,
+    Comparison,
+    Failure,
+    FirstDifference,
+    Fork,
+    Heights,
+    Inferences,
+    Outcome,
+    ReplicaResult,
+    Result,
+    Stall,
+)
+from lastbit.scenario import Scenario
+from lastbit.simulation import Ended, Simulation
+from lastbit.stall_watch import StallSeen
+from lastbit.wording import probability
+from replicas.differences import first_difference
+
+
+def conclude(
+    simulation: Simulation, material: Material, ended: Ended, *, command: str, trace_file: Path | None
+) -> Result:
+    """Say what came of a run, and close its trace."""
+    scenario, tally, chain = simulation.scenario, simulation.observation.tally, simulation.observation.chain
+    outcome = _outcome(simulation, ended)
+    stalls = tuple(_stall(simulation, stall) for stall in simulation.stalls.stalls)
+    forks = tuple(_fork(simulation, fork) for fork in chain.forks)
+    heights = Heights(
+        target=scenario.chain.blocks,
+        committed=chain.frontier,
+        unanimous=tally.unanimous,
+        with_dissent=tally.with_dissent,
+        skipped=tally.skipped,
+    )
+    for name, things in (("stall", stalls), ("fork", forks)):
+        for thing in things:
+            simulation.trace.write(name, msgspec.to_builtins(thing))
+    simulation.trace.write(
+        "end", {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
+    )
+    prediction = predict_scenario(scenario)
+    expected = scenario.expect.outcome if scenario.expect else None
+    store = simulation.replicas[0].store
+    return Result(
+        scenario=scenario.name,
+        title=scenario.title,
+        seed=scenario.seed,
+        outcome=outcome,
+        expected=expected,
+        as_expected=None if expected is None else outcome == expected and not ended.interrupted,
+        interrupted=ended.interrupted,
+        protocol=scenario.chain.protocol,
+        policy=scenario.chain.policy,
+        n=simulation.quorum.replicas,
+        f=simulation.quorum.faulty_weight_max,
+        quorum=simulation.quorum.threshold,
+        weight=simulation.quorum.total,
+        model=material.model.name,
+        model_sha256=material.model.sha256,
+        form=material.form.name,
+        divergence=_divergence(scenario),
+        heights=heights,
+        agreement_failures=tally.first_attempt_failures,
+        retries=tally.retries,
+        view_changes=tally.views,
+        first_failure_height=tally.first_failure_height,
+        failures=tuple(_failure(simulation, verdict) for verdict in tally.failures),
+        natural_divergence=tally.natural_divergence,
+        injected=tally.injected,
+        injected_changed=tally.injected_changed,
+        forks=forks,
+        prediction=None if isinstance(prediction, NoClosedForm) else prediction,
+        reason=prediction.reason if isinstance(prediction, NoClosedForm) else None,
+        rate=_rate(simulation, tally),
+        stalls=stalls,
+        simulated_ns=simulation.world.now_ns,
+        events=simulation.trace.digest.events,
+        messages=simulation.network.delivered,
+        inferences=Inferences(asked=store.asked, run=store.run),
+        replicas=_replicas(simulation, tally),
+        environment=current_environment(),
+        versions_untested=untested_versions(),
+        trace_digest=simulation.trace.close(cut=ended.interrupted),
+        trace_file=str(trace_file) if trace_file is not None else None,
+        command=command,
+    )
+
+
+def _outcome(simulation: Simulation, ended: Ended) -> Outcome:
+    if simulation.observation.chain.forks:
+        return "forked"
+    if simulation.stalls.is_open:
+        return "stalled"
+    return "completed" if ended.done else "inconclusive"
+
+
+def _rate(simulation: Simulation, tally: Tally) -> Rate:
+    """First attempts that failed. Under `halt` the first failure ends the run, which makes the trials what is drawn."""
+    if simulation.scenario.chain.policy == "halt" and tally.first_attempt_failures == 1:
+        return first_failure_rate(tally.trials)
+    return binomial_rate(tally.first_attempt_failures, tally.trials)
+
+
+def _answers(ballot: Sequence[Line]) -> tuple[Answer, ...]:
+    return tuple(Answer(digest=line.digest.hex(), weight=line.weight, replicas=line.replicas) for line in ballot)
+
+
+def _without_vote(simulation: Simulation, ballot: Sequence[Line]) -> tuple[int, ...]:
+    voted = {replica for line in ballot for replica in line.replicas}
+    return tuple(replica.id for replica in simulation.replicas if replica.id not in voted)
+
+
+def _failure(simulation: Simulation, verdict: Verdict) -> Failure:
+    return Failure(
+        height=verdict.block.height,
+        attempt=verdict.view,
+        at_ns=verdict.at_ns,
+        block=verdict.block.digest.hex(),
+        ballot=_answers(verdict.ballot),
+        silent=_without_vote(simulation, verdict.ballot),
+        first_difference=_difference(simulation, verdict.ballot, verdict.block.requests, verdict.view),
+    )
+
+
+def _stall(simulation: Simulation, stall: StallSeen) -> Stall:
+    difference = None
+    if stall.view is not None and stall.block is not None:
+        difference = _difference(simulation, stall.ballot, stall.block.requests, stall.view)
+    return Stall(
+        height=stall.height,
+        from_ns=stall.from_ns,
+        until_ns=stall.until_ns,
+        permanent=stall.until_ns is None,
+        cause_code=stall.cause.code,
+        cause=stall.cause.sentence,
+        ballot=_answers(stall.ballot),
+        silent=_without_vote(simulation, stall.ballot),
+        first_difference=difference,
+    )
+
+
+def _fork(simulation: Simulation, fork: ForkSeen) -> Fork:
+    lines = tuple(
+        Answer(digest=digest.hex(), weight=simulation.quorum.weight_of(holders), replicas=holders)
+        for digest, holders in fork.sides
+    )
+    return Fork(height=fork.height, at_ns=fork.at_ns, kind=fork.kind, what=fork.what, sides=lines)
+
+
+def _difference(
+    simulation: Simulation, ballot: Sequence[Line], requests: Sequence[int], view: int
+) -> FirstDifference | None:
+    """Where the answers of a ballot first differ, found by asking one honest replica of each line again."""
+    honest = [(line, [replica for replica in line.replicas if replica in simulation.honest]) for line in ballot]
+    asked = [(line, simulation.replicas[who[0]]) for line, who in honest if who]
+    if len(asked) < 2:
+        return None
+    for request in requests:
+        found = first_difference([replica.said(request, view) for _, replica in asked])
+        if found is not None:
+            values = tuple(
+                AnswerValue(digest=line.digest.hex(), hex=text)
+                for (line, _), text in zip(asked, found.values, strict=True)
+            )
+            return FirstDifference(output=found.output, element=found.element, values=values, steps=found.steps)
+    return None
+
+
+def _replicas(simulation: Simulation, tally: Tally) -> tuple[ReplicaResult, ...]:
+    base = simulation.honest[0] if simulation.honest else None
+    return tuple(
+        ReplicaResult(
+            id=spec.id,
+            weight=spec.weight,
+            behaviour=spec.behaviour,
+            profile=spec.profile.to_mapping(),
+            operations_per_second=spec.operations_per_second,
+            against=Comparison(
+                base=base, differing=tally.differing.get(spec.id, 0), compared=tally.compared.get(spec.id, 0)
+            )
+            if base is not None and spec.id != base and spec.behaviour == "honest"
+            else None,
+        )
+        for spec in simulation.scenario.replicas()
+    )
+
+
+def _divergence(scenario: Scenario) -> str | None:
+    dial = scenario.divergence
+    if dial is None:
+        return None
+    return f"dial {probability(dial.rate)} per {dial.scope}, {dial.answers}, {dial.duration}"

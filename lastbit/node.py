@@ -1,0 +1,164 @@
+"""A node: one replica in the world. It takes what its protocol asks for and makes it happen.
+
+The protocol decides, the replica computes, the world carries messages and time; the node only connects the three,
+and tells the observers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from consensus.pbft.messages import KINDS
+from consensus.protocol import (
+    Abandon,
+    Adopt,
+    Block,
+    Broadcast,
+    CancelTimer,
+    ConsensusProtocol,
+    Decide,
+    Effects,
+    Execute,
+    Halt,
+    Message,
+    Send,
+    SetTimer,
+)
+from replicas.replica import BlockAnswer, Replica
+from simcore.network import Network
+from simcore.running_digest import EXECUTION, TIMER, RunningDigest, content_of
+from simcore.world import Timer, World
+
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_TIMER_CONTENT = content_of(b"timer")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Observer(Protocol):
+    """What a node tells those who watch from outside."""
+
+    def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None: ...
+    def voted(self, replica: int, message: Message) -> None: ...
+    def decided(self, replica: int, decide: Decide) -> None: ...
+    def adopted(self, replica: int, adopt: Adopt) -> None: ...
+    def halted(self, replica: int, halt: Halt) -> None: ...
+
+
+class Node:
+    """One replica in the world.
+
+    Args:
+        replica: what it computes.
+        protocol: how it agrees, its behaviour included.
+        world: the clock.
+        network: carries its messages.
+        history: the running digest of all events.
+        observer: told of what it executes and decides.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        protocol: ConsensusProtocol,
+        world: World,
+        network: Network[Message],
+        history: RunningDigest,
+        observer: Observer,
+    ) -> None:
+        self.id = replica.id
+        self.replica = replica
+        self.protocol = protocol
+        self._world = world
+        self._network = network
+        self._history = history
+        self._observer = observer
+        self._timer: Timer | None = None
+        self._executions: list[Timer] = []
+        self._busy_until_ns = 0
+        self._has_started = False
+        self._carry_out: dict[type, Callable[[Any], None]] = {
+            Broadcast: self._broadcast,
+            Send: self._send,
+            SetTimer: self._set_timer,
+            CancelTimer: self._cancel_timer,
+            Execute: self._execute,
+            Decide: lambda effect: observer.decided(self.id, effect),
+            Adopt: lambda effect: observer.adopted(self.id, effect),
+            Abandon: self._note_nothing,
+            Halt: lambda effect: observer.halted(self.id, effect),
+        }
+
+    def start(self) -> None:
+        """The run begins, or this replica's part in it."""
+        self._has_started = True
+        self.do(self.protocol.start())
+
+    def crash(self) -> None:
+        """Fall silent: what is being computed is lost, what is remembered is kept."""
+        self._cancel_timer(None)
+        for execution in self._executions:
+            execution.cancel()
+        self._executions.clear()
+
+    def recover(self) -> None:
+        """Come back."""
+        self._busy_until_ns = self._world.now_ns
+        if self._has_started:
+            self.do(self.protocol.recover())
+        else:
+            self.start()
+
+    def do(self, effects: Effects) -> None:
+        """Make happen what the protocol asked for."""
+        for effect in effects:
+            self._carry_out[effect.__class__](effect)
+
+    def _broadcast(self, effect: Broadcast) -> None:
+        message = effect.message
+        self._observer.voted(self.id, message)
+        round_key = (message.height, message.view)
+        kind = _KIND_NUMBERS[message.kind]
+        self._network.broadcast(self.id, message, content_of(_encode(message)), round_key, kind)
+
+    def _send(self, effect: Send) -> None:
+        message = effect.message
+        self._observer.voted(self.id, message)
+        round_key = (message.height, message.view)
+        kind = _KIND_NUMBERS[message.kind]
+        self._network.send(self.id, effect.receiver, message, content_of(_encode(message)), round_key, kind)
+
+    def _note_nothing(self, effect: Abandon) -> None:
+        """Why a replica gives an attempt up shows in the view change that it sends next."""
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._cancel_timer(None)
+        self._timer = self._world.call_after(effect.duration_ns, self._time_out)
+
+    def _cancel_timer(self, _: CancelTimer | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._history.record(self._world.now_ns, replica=self.id, kind=TIMER, content=_TIMER_CONTENT)
+        self.do(self.protocol.timeout())
+
+    def _execute(self, effect: Execute) -> None:
+        """Really run the model now; the answer is there after the simulated time that it takes."""
+        answer = self.replica.answer_block(effect.block.requests, effect.view)
+        begins_ns = max(self._world.now_ns, self._busy_until_ns)
+        self._busy_until_ns = begins_ns + self.replica.compute_ns(len(effect.block.requests))
+        self._observer.executed(self.id, effect.block, effect.view, answer, self._busy_until_ns)
+
+        def finish() -> None:
+            self._executions.remove(execution)
+            content = content_of(effect.block.digest + answer.digest)
+            self._history.record(self._world.now_ns, replica=self.id, kind=EXECUTION, content=content)
+            self.do(self.protocol.executed(effect.block, effect.view, answer.digest))
+
+        execution = self._world.call_at(self._busy_until_ns, finish)
+        self._executions.append(execution)

@@ -1,0 +1,241 @@
+"""All that is seen of a run from outside: attempts judged, heights closed and recorded, and counts for the result.
+
+An observer knows who is honest, sends nothing, and is asked nothing by the protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from consensus.pbft.messages import NewView, Prepare
+from consensus.protocol import Adopt, Block, Decide, Halt, Message
+from consensus.quorum import QuorumSystem
+from lastbit.attempts import Attempt, Line, Verdict, naturally_divergent
+from lastbit.chain_watch import ChainWatch
+from replicas.replica import BlockAnswer
+
+FAILURES_KEPT_MAX = 100
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted over a run; `lastbit.result.Result` says what each count means."""
+
+    trials: int = 0
+    first_attempt_failures: int = 0
+    first_failure_height: int | None = None
+    retries: int = 0
+    views: int = 0
+    unanimous: int = 0
+    with_dissent: int = 0
+    skipped: int = 0
+    natural_divergence: int = 0
+    injected: int = 0
+    injected_changed: int = 0
+    failures: list[Verdict] = field(default_factory=list)
+    compared: dict[int, int] = field(default_factory=dict)
+    differing: dict[int, int] = field(default_factory=dict)
+
+
+class Observation:
+    """Watches the nodes of one run.
+
+    Args:
+        quorum: who weighs what.
+        honest: the replicas that follow the protocol.
+        now_ns: tells the simulated time.
+        record: takes one record for each height that is closed.
+        progressed: called when the chain has moved.
+    """
+
+    def __init__(
+        self,
+        quorum: QuorumSystem,
+        honest: Iterable[int],
+        *,
+        now_ns: Callable[[], int],
+        record: Callable[[dict[str, Any]], None],
+        progressed: Callable[[], None],
+    ) -> None:
+        self.quorum = quorum
+        self.honest = frozenset(honest)
+        self.chain = ChainWatch(quorum, self.honest)
+        self.tally = Tally()
+        self.halts: list[Halt] = []
+        self._base = min(self.honest, default=0)
+        self._now_ns = now_ns
+        self._record = record
+        self._progressed = progressed
+        self._closed = 0
+        self._attempts: dict[int, dict[int, Attempt]] = {}
+
+    # --- what nodes tell ----------------------------------------------------------------------------------
+
+    def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None:
+        if replica not in self.honest or block.height <= self._closed:
+            return
+        attempt = self._attempt(block.height, view)
+        attempt.blocks[replica] = block
+        attempt.answers[replica] = answer
+        attempt.last_ns = max(attempt.last_ns, done_ns)
+        self.tally.injected += sum(answer.marked)
+        self.tally.injected_changed += answer.changed
+
+    def voted(self, replica: int, message: Message) -> None:
+        if isinstance(message, NewView):
+            self.tally.views = max(self.tally.views, message.view)
+        elif replica not in self.honest and isinstance(message, Prepare) and message.height > self._closed:
+            attempt = self._attempt(message.height, message.view)
+            attempt.byzantine.setdefault(message.pair, set()).add(replica)
+
+    def decided(self, replica: int, decide: Decide) -> None:
+        if replica in self.honest:
+            before = self.chain.tip
+            self.chain.decided(replica, decide, self._now_ns())
+            self._close_heights(has_moved=self.chain.tip > before)
+
+    def adopted(self, replica: int, adopt: Adopt) -> None:
+        if replica in self.honest:
+            self.chain.adopted(replica, adopt, self._now_ns())
+            self._close_heights(has_moved=False)
+
+    def halted(self, replica: int, halt: Halt) -> None:
+        if replica in self.honest:
+            self.halts.append(halt)
+
+    def went_down(self, replica: int) -> None:
+        if replica in self.honest:
+            self.chain.went_down(replica)
+            self._close_heights(has_moved=False)
+
+    def came_up(self, replica: int) -> None:
+        self.chain.came_up(replica)
+
+    # --- what can be asked --------------------------------------------------------------------------------
+
+    def last_attempt(self, height: int) -> tuple[Attempt, Block] | None:
+        """The latest attempt at a height that was executed, and the block that most executed in it."""
+        for _, attempt in sorted(self._attempts.get(height, {}).items(), reverse=True):
+            block = attempt.likeliest_block(self.quorum)
+            if block is not None:
+                return attempt, block
+        return None
+
+    def attempt(self, height: int, view: int) -> Attempt | None:
+        """An attempt at a height that is not closed."""
+        return self._attempts.get(height, {}).get(view)
+
+    def end(self) -> None:
+        """The run is over: judge what was begun and not closed, where there is enough to judge it by."""
+        for height in sorted(self._attempts):
+            decided = self.chain.at(height)
+            verdicts = [verdict for verdict in self._verdicts(height) if self._is_settled(height, verdict)]
+            self._count(height, verdicts)
+            self._record(self._height_record(height, decided.decide if decided else None, is_open=True))
+
+    # --- closing a height ---------------------------------------------------------------------------------
+
+    def _attempt(self, height: int, view: int) -> Attempt:
+        attempts = self._attempts.setdefault(height, {})
+        attempt = attempts.get(view)
+        if attempt is None:
+            attempt = attempts[view] = Attempt(view)
+        return attempt
+
+    def _close_heights(self, *, has_moved: bool) -> None:
+        while self._closed < self.chain.frontier:
+            height = self._closed + 1
+            decided = self.chain.at(height)
+            self._count(height, self._verdicts(height))
+            self._count_agreement(height, decided.decide if decided else None)
+            self._record(self._height_record(height, decided.decide if decided else None, is_open=False))
+            self._attempts.pop(height, None)
+            self._closed = height
+            has_moved = True
+        if has_moved:
+            self.chain.forget()
+            self._progressed()
+
+    def _verdicts(self, height: int) -> list[Verdict]:
+        """On the attempts at a real block, in order."""
+        judged = [attempt.judge(self.quorum) for _, attempt in sorted(self._attempts.get(height, {}).items())]
+        return [verdict for verdict in judged if verdict is not None and not verdict.block.is_empty]
+
+    def _is_settled(self, height: int, verdict: Verdict) -> bool:
+        """Could those who have not answered yet still turn an attempt that was cut?"""
+        heard = {replica for line in verdict.ballot for replica in line.replicas}
+        missing = self.quorum.total - self.quorum.weight_of(heard)
+        later = max(self._attempts[height]) > verdict.view
+        return verdict.agreed or later or verdict.ballot[0].weight + missing < self.quorum.threshold or bool(self.halts)
+
+    def _count(self, height: int, verdicts: Sequence[Verdict]) -> None:
+        tally = self.tally
+        if not verdicts:
+            return
+        tally.trials += 1
+        tally.retries += len(verdicts) - 1
+        if not verdicts[0].agreed:
+            tally.first_attempt_failures += 1
+        for verdict in verdicts:
+            if not verdict.agreed:
+                if tally.first_failure_height is None:
+                    tally.first_failure_height = height
+                if len(tally.failures) < FAILURES_KEPT_MAX:
+                    tally.failures.append(verdict)
+        self._compare(height)
+
+    def _compare(self, height: int) -> None:
+        """Count the requests that honest replicas answered differently by arithmetic alone."""
+        divergent: set[int] = set()
+        for attempt in self._attempts[height].values():
+            base = attempt.answers.get(self._base)
+            for replica, answer in attempt.answers.items():
+                if base is None or attempt.blocks[replica] != attempt.blocks[self._base]:
+                    continue
+                self.tally.compared[replica] = self.tally.compared.get(replica, 0) + len(answer.truths)
+                if answer.truths != base.truths:
+                    unlike = sum(mine != theirs for mine, theirs in zip(answer.truths, base.truths, strict=True))
+                    self.tally.differing[replica] = self.tally.differing.get(replica, 0) + unlike
+            for block in set(attempt.blocks.values()):
+                divergent.update(block.requests[at] for at in naturally_divergent(attempt, block))
+        self.tally.natural_divergence += len(divergent)
+
+    def _count_agreement(self, height: int, decide: Decide | None) -> None:
+        if decide is None:
+            return
+        if decide.block.is_empty:
+            self.tally.skipped += 1
+        if self._dissenters(height, decide):
+            self.tally.with_dissent += 1
+        else:
+            self.tally.unanimous += 1
+
+    def _dissenters(self, height: int, decide: Decide) -> list[int]:
+        """The honest replicas whose own last answer to the decided block is not the decided one."""
+        last: dict[int, bytes] = {}
+        for _, attempt in sorted(self._attempts.get(height, {}).items()):
+            for replica, answer in attempt.answers.items():
+                if attempt.blocks[replica] == decide.block:
+                    last[replica] = answer.digest
+        return sorted(replica for replica, digest in last.items() if digest != decide.output)
+
+    def _height_record(self, height: int, decide: Decide | None, *, is_open: bool) -> dict[str, Any]:
+        attempts = []
+        for view, attempt in sorted(self._attempts.get(height, {}).items()):
+            block = attempt.likeliest_block(self.quorum)
+            if block is not None:
+                attempts.append({"view": view, "ballot": [_plain(line) for line in attempt.ballot(block, self.quorum)]})
+        record: dict[str, Any] = {"height": height, "at_ns": self._now_ns(), "attempts": attempts}
+        if decide is not None:
+            dissent = self._dissenters(height, decide)
+            decision = {"block": decide.block.digest.hex(), "output": decide.output.hex(), "view": decide.view}
+            record |= {"requests": list(decide.block.requests), "decided": decision, "dissent": dissent}
+        if is_open:
+            record["open"] = True
+        return record
+
+
+def _plain(line: Line) -> dict[str, Any]:
+    return {"digest": line.digest.hex(), "weight": line.weight, "replicas": list(line.replicas)}

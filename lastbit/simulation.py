@@ -1,0 +1,281 @@
+"""One run: the world, its nodes and those who watch, put together and let go.
+
+Follow one block: the leader's protocol asks to broadcast a proposal; the network delivers it; on a proposal a
+protocol asks its node to execute, which really runs the model; the digest comes back after the simulated compute
+time; votes for it are counted in ballots; a quorum decides; the observers see the decision and close the height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from consensus.behaviours import BEHAVIOURS
+from consensus.pbft import Pbft, PbftConfig
+from consensus.pbft.messages import KINDS
+from consensus.protocol import Block, Message
+from lastbit.attempts import Verdict
+from lastbit.causes import Facts, find_cause
+from lastbit.node import Node
+from lastbit.observation import Observation
+from lastbit.scenario import Scenario
+from lastbit.scenario.network import ConstantLatency, LognormalLatency, UniformLatency
+from lastbit.stall_watch import StallSeen, StallWatch
+from lastbit.timing import Timing, timing_of
+from replicas.replica import Replica
+from simcore.faults import Crash, Partition
+from simcore.latency import Constant, Latency, LogNormal, Matrix, Uniform
+from simcore.network import Network
+from simcore.streams import Streams
+from simcore.trace import TraceWriter
+from simcore.world import Ending, World, ctrl_c_ends_the_run
+
+FOREVER_NS = 1 << 61
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a run ended: it reached its target, gave a stall up, came to a limit, or was interrupted."""
+
+    done: bool
+    gave_up: bool
+    interrupted: bool
+
+
+class Simulation:
+    """One run of a scenario.
+
+    Args:
+        scenario: what to run.
+        replicas: what they compute.
+        streams: all random numbers.
+        trace: takes the records, and the digest of all events.
+        progress: called with the heights reached and the target when the chain has moved.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        replicas: tuple[Replica, ...],
+        streams: Streams,
+        trace: TraceWriter,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.replicas = replicas
+        self.quorum = scenario.quorum_system()
+        self.behaviours = {spec.id: spec.behaviour for spec in scenario.replicas()}
+        self.honest = [replica for replica, behaviour in self.behaviours.items() if behaviour == "honest"]
+        self.timing = self._timing()
+        self.world = World()
+        self.trace = trace
+        self.observation = Observation(
+            self.quorum,
+            self.honest,
+            now_ns=lambda: self.world.now_ns,
+            record=lambda record: trace.write("height", record),
+            progressed=self._progressed,
+        )
+        self.stalls = StallWatch(self.timing.stall_after_ns, self.timing.give_up_after_ns, self._diagnose)
+        self.network: Network[Message] = Network(
+            self.world,
+            streams,
+            trace.digest,
+            self._deliver,
+            replicas=len(replicas),
+            kinds=len(KINDS),
+            latency=latency_of(scenario),
+            loss=scenario.network.loss,
+            crashes=crashes_of(scenario),
+            partitions=partitions_of(scenario),
+        )
+        self.protocols = [Pbft(replica.id, self._config(), self._source()) for replica in replicas]
+        self.nodes = [self._node(replica, trace) for replica in replicas]
+        self._receive = [node.protocol.receive for node in self.nodes]
+        self._do = [node.do for node in self.nodes]
+        self._progress = progress
+
+    # --- the run ------------------------------------------------------------------------------------------
+
+    def run(self, *, events_max: int | None = None) -> Ended:
+        """Let it happen, until the first of the ends that DESIGN names.
+
+        Args:
+            events_max: end after so many events, as a run that was interrupted there.
+        """
+        self._schedule_crashes()
+        for node in self.nodes:
+            if not self.network.is_down(node.id):
+                node.start()
+        with ctrl_c_ends_the_run(self.world):
+            ended = self._run_until_an_end(events_max)
+        self.observation.end()
+        self.stalls.end()
+        return ended
+
+    def _run_until_an_end(self, events_max: int | None) -> Ended:
+        limit_ns = self.scenario.chain.until_ns or FOREVER_NS
+        events_left = self.scenario.chain.max_events if events_max is None else events_max
+        while not self.is_done:
+            before = self.world.events
+            ending = self.world.run(until_ns=min(self.stalls.look_at_ns, limit_ns), events_max=events_left)
+            events_left -= self.world.events - before
+            if ending is Ending.INTERRUPTED or (ending is Ending.EVENTS_MAX and events_max is not None):
+                return Ended(done=self.is_done, gave_up=False, interrupted=not self.is_done)
+            if ending is Ending.EVENTS_MAX or self.world.now_ns >= limit_ns:
+                break
+            if self.stalls.look(self.world.now_ns):
+                return Ended(done=False, gave_up=True, interrupted=False)
+        return Ended(done=self.is_done, gave_up=False, interrupted=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Has every honest live replica decided the target height?"""
+        return self.observation.chain.everybody_reached(self.scenario.chain.blocks)
+
+    def _deliver(self, receiver: int, message: Message) -> None:
+        effects = self._receive[receiver](message)
+        if effects:
+            self._do[receiver](effects)
+
+    def _progressed(self) -> None:
+        self.stalls.progress(self.world.now_ns)
+        if self._progress is not None:
+            self._progress(self.observation.chain.frontier, self.scenario.chain.blocks)
+        if self.is_done:
+            self.world.stop()
+
+    # --- what it is made of -------------------------------------------------------------------------------
+
+    def _timing(self) -> Timing:
+        requests = self.scenario.chain.requests_per_block
+        honest = [replica for replica in self.replicas if replica.id in self.honest]
+        return timing_of(self.scenario, max((replica.compute_ns(requests) for replica in honest), default=0))
+
+    def _config(self) -> PbftConfig:
+        chain = self.scenario.chain
+        return PbftConfig(
+            quorum=self.quorum,
+            policy=chain.policy,
+            pipeline=chain.pipeline,
+            checkpoint_interval=chain.checkpoint_interval,
+            watermark_window=chain.watermark_window_heights,
+            timeout_ns=self.timing.timeout_ns,
+            timeout_max_ns=self.timing.timeout_max_ns,
+        )
+
+    def _source(self) -> Callable[[int], Block | None]:
+        chain = self.scenario.chain
+        blocks, requests = chain.blocks, chain.requests_per_block
+
+        @lru_cache(maxsize=4 * chain.watermark_window_heights)
+        def source(height: int) -> Block | None:
+            if not 1 <= height <= blocks:
+                return None
+            first = (height - 1) * requests
+            return Block(height, tuple(range(first, first + requests)))
+
+        return source
+
+    def _node(self, replica: Replica, trace: TraceWriter) -> Node:
+        protocol = self.protocols[replica.id]
+        behaviour = self.behaviours[replica.id]
+        speaks = protocol if behaviour == "honest" else BEHAVIOURS[behaviour](protocol, replica.id, len(self.replicas))
+        return Node(replica, speaks, self.world, self.network, trace.digest, self.observation)
+
+    def _schedule_crashes(self) -> None:
+        for crash in crashes_of(self.scenario):
+            self.world.call_at(crash.from_ns, partial(self._crash, crash.replica))
+            if crash.until_ns is not None:
+                self.world.call_at(crash.until_ns, partial(self._recover, crash.replica))
+
+    def _crash(self, replica: int) -> None:
+        self.nodes[replica].crash()
+        self.observation.went_down(replica)
+
+    def _recover(self, replica: int) -> None:
+        self.observation.came_up(replica)
+        self.nodes[replica].recover()
+
+    # --- why it stands still ------------------------------------------------------------------------------
+
+    def _diagnose(self, from_ns: int) -> StallSeen:
+        height = self._stalled_height()
+        last = self.observation.last_attempt(height)
+        verdict = last[0].judge(self.quorum) if last is not None else None
+        return StallSeen(
+            height=height,
+            from_ns=from_ns,
+            until_ns=None,
+            cause=find_cause(self._facts(verdict)),
+            ballot=last[0].ballot(last[1], self.quorum) if last is not None else (),
+            view=last[0].view if last is not None else None,
+            block=last[1] if last is not None else None,
+        )
+
+    def _stalled_height(self) -> int:
+        return min(self.observation.chain.frontier + 1, self.scenario.chain.blocks)
+
+    def _facts(self, verdict: Verdict | None) -> Facts:
+        down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
+        live = [replica for replica in self.honest if replica not in down]
+        leaders = {self._config().leader(self.protocols[replica].view) for replica in live}
+        chain = self.observation.chain
+        return Facts(
+            quorum=self.quorum,
+            policy=self.scenario.chain.policy,
+            silent=tuple(replica for replica, behaviour in self.behaviours.items() if behaviour == "silent"),
+            down=down,
+            groups=self._groups(),
+            verdict=verdict,
+            halted=bool(self.observation.halts),
+            is_done=chain.tip >= self.scenario.chain.blocks,
+            behind=chain.behind(chain.tip),
+            block_time_ns=self.timing.block_ns,
+            timeout_max_ns=self.timing.timeout_max_ns,
+            leaders={leader: self.behaviours[leader] for leader in sorted(leaders)},
+        )
+
+    def _groups(self) -> tuple[frozenset[int], ...]:
+        """Who reaches whom now: the common refinement of all partitions that hold."""
+        everybody = frozenset(self.behaviours)
+        holding = [split for split in partitions_of(self.scenario) if split.holds_at(self.world.now_ns)]
+        groups = {frozenset.intersection(everybody, *(split.reached_by(one) for split in holding)) for one in everybody}
+        return tuple(sorted(groups, key=sorted))
+
+
+def latency_of(scenario: Scenario) -> Latency:
+    """The latency model of a scenario."""
+    match scenario.network.latency:
+        case ConstantLatency() as constant:
+            return Constant(constant.latency_ns)
+        case UniformLatency() as uniform:
+            return Uniform(uniform.low_ns, uniform.high_ns)
+        case LognormalLatency() as lognormal:
+            return LogNormal(lognormal.median_ns, lognormal.sigma)
+        case matrix:
+            return Matrix(matrix.latency_ns)
+
+
+def crashes_of(scenario: Scenario) -> tuple[Crash, ...]:
+    """When replicas are down."""
+    return tuple(Crash(replica=each.replica, from_ns=each.from_ns, until_ns=each.until_ns) for each in scenario.crash)
+
+
+def partitions_of(scenario: Scenario) -> tuple[Partition, ...]:
+    """When replicas are apart: those that no group names form one more group."""
+    return tuple(
+        Partition(
+            groups=_all_groups(each.groups, scenario.chain.replicas),
+            from_ns=each.from_ns,
+            until_ns=each.until_ns if each.until_ns is not None else FOREVER_NS,
+        )
+        for each in scenario.network.partition
+    )
+
+
+def _all_groups(named: tuple[tuple[int, ...], ...], replicas: int) -> tuple[frozenset[int], ...]:
+    groups = [frozenset(group) for group in named if group]
+    rest = frozenset(range(replicas)).difference(*groups)
+    return (*groups, rest) if rest else tuple(groups)
