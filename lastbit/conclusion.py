@@ -53,9 +53,10 @@ def conclude(
     for name, things in (("stall", stalls), ("fork", forks)):
         for thing in things:
             simulation.trace.write(name, msgspec.to_builtins(thing))
-    simulation.trace.write(
-        "end", {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
-    )
+    end = {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
+    if ended.interrupted:
+        end["cut_after"] = simulation.world.events
+    simulation.trace.write("end", end)
     prediction = predict_scenario(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
     store = simulation.replicas[0].store
