@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from lastbit import resources
+from lastbit.did_you_mean import did_you_mean
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -87,11 +88,19 @@ def read_card(path: Path) -> ModelCard:
         CardError: unreadable, no TOML, or a key is missing, unknown or impossible; one message.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=ModelCard)
+        card = msgspec.toml.decode(path.read_bytes(), type=ModelCard)
     except OSError as error:
         raise CardError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # DecodeError: also a ValidationError
         raise CardError(f"{path}: no model card: {error}") from error
+    for key, name, lines in (
+        ("score_output", card.score_output, card.outputs),
+        ("input_set.input", card.input_set.input, card.inputs),
+    ):
+        if name not in {line.name for line in lines}:
+            hint = did_you_mean(name, (line.name for line in lines))
+            raise CardError(f'{path}: {key}: the card lists nothing called "{name}"; {hint}')
+    return card
 
 
 def bundled_card(name: str) -> ModelCard:

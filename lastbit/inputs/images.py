@@ -83,7 +83,7 @@ class CardImages:
         pixels = self._pixels[generator.permutation(len(self._pixels))]
         if self._noise:
             noise = generator.integers(-self._noise, self._noise, size=pixels.shape, dtype=np.int8, endpoint=True)
-            pixels = pixels + noise
+            pixels = np.clip(pixels + noise, self._line.low, self._line.high)
         rows = frozen(pixels.astype(self._dtype)[:, None])
         # A pixel's value as one byte says it exactly, and hashes faster than a float tensor.
         keys = [row.tobytes() for row in pixels.astype(np.uint8)]

@@ -14,7 +14,8 @@ from replicas.model import Model
 WORDS_MAX = 240
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_SOURCE = re.compile(r"(/\S+\.(cc|h):\d+ .*?\) (const )?|Status Message: |Non-zero status code returned while )")
+_SOURCE = re.compile(r"\S+\.(cc|h):\d+ ([^()]*\([^()]*\) (const )?|\w+ )?(\[with [^]]*\] )?")
+_PREAMBLE = re.compile(r"Status Message: |Non-zero status code returned while ")
 _NODE = re.compile(r"running (\w+) node\. Name:'([^']*)'")
 
 
@@ -48,7 +49,9 @@ def shortened(words: str) -> str:
         >>> shortened("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Invalid rank for input: x Got: 1 Expected: 2")
         'Invalid rank for input: x Got: 1 Expected: 2'
     """
-    text = _SOURCE.sub("", _CODE.sub("", " ".join(words.split()))).strip()
+    text = " ".join(words.split())
+    for clutter in (_CODE, _PREAMBLE, _SOURCE):
+        text = clutter.sub("", text)
     return text if len(text) <= WORDS_MAX else text[: WORDS_MAX - 3] + "..."
 
 
@@ -59,14 +62,16 @@ def blamed_inputs(model: Model, words: str) -> tuple[str, ...]:
     if named:
         return named
     failing = _NODE.search(words)
-    ancestors = _ancestors(model.proto().graph, failing.group(2)) if failing else set()
+    ancestors = _ancestors(model.proto().graph, failing.group(1), failing.group(2)) if failing else set()
     return tuple(name for name in names if name in ancestors) or names
 
 
-def _ancestors(graph: onnx.GraphProto, node_name: str) -> set[str]:
-    """Every value that the node of that name depends on."""
-    makers = {output: node for node in _nodes(graph) for output in node.output}
-    waiting = [name for node in _nodes(graph) if node_name and node.name == node_name for name in node.input]
+def _ancestors(graph: onnx.GraphProto, operator: str, node_name: str) -> set[str]:
+    """Every value that the nodes of that operator and name depend on; a name may be empty, and then shared."""
+    nodes = _nodes(graph)
+    makers = {output: node for node in nodes for output in node.output}
+    failing = (node for node in nodes if (node.op_type, node.name) == (operator, node_name))
+    waiting = [name for node in failing for name in node.input]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -36,7 +36,7 @@ def best_class_sizes(dial: Dial, *, n: int, k: int, seed: int) -> Counter[int]:
     return sizes
 
 
-def prompt_distinct(*, n: int, q: int, k: int, r: float) -> float:  # no n and no q can help
+def prompt_distinct(*, n: int, q: int, k: int, r: float) -> float:  # noqa: ARG001  # no n and no q can help
     return 1 - (1 - r) ** k
 
 
@@ -75,6 +75,12 @@ def test_a_rate_of_one_in_ten_thousand_marks_one_request_in_ten_thousand():
     ask = Marks(Dial(rate=1e-4), Streams(42), replicas=4).wrong_answer_index
     marked = sum(ask(request, 0, 0) is not None for request in range(1_000_000))
     assert min(binom.cdf(marked, 1_000_000, 1e-4), binom.sf(marked - 1, 1_000_000, 1e-4)) > TAIL_MIN
+
+
+def test_the_coin_of_a_shared_answer_is_fair():
+    ask = Marks(Dial(rate=1, answers="shared"), Streams(42), replicas=4).wrong_answer_index
+    wrong = sum(ask(request, replica, 0) is not None for request in range(BLOCKS) for replica in range(4))
+    assert min(binom.cdf(wrong, 4 * BLOCKS, 0.5), binom.sf(wrong - 1, 4 * BLOCKS, 0.5)) > TAIL_MIN
 
 
 floats = st.sampled_from([np.float16, np.float32, np.float64])

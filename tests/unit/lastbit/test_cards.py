@@ -77,6 +77,8 @@ def test_a_missing_model_is_refused(tmp_path: Path) -> None:
         ('file = "', 'file = "../', "file"),
         ("[input_set]", "[input_set", "no model card"),
         ("name =", "name = 3 #", "name"),
+        ('score_output = "scores"', 'score_output = "score"', 'score_output: the card lists nothing called "score"'),
+        ('input = "image"', 'input = "images"', 'did you mean "image"?'),
     ],
 )
 def test_a_spoilt_card_is_refused_with_its_path_and_the_place(card_file: Path, old: str, new: str, told: str) -> None:

@@ -162,6 +162,15 @@ def test_the_order_goes_to_the_graph_as_an_input_of_its_own(with_order):
     assert np.array_equal(found, order)
 
 
+def test_a_model_split_along_k_gives_the_same_bits_for_the_same_order_and_others_for_another(dense, x):
+    engine = OnnxRuntimeEngine(dense, NumericProfile(summation=KSplit(slices=8, partials="bf16")))
+    assert engine.order_shape == (2, 8)
+    orders = np.random.default_rng(2).permuted(np.tile(np.arange(8), (20, 2, 1)), axis=-1)
+    first, again = ([outputs_digest(engine.run(x, order)) for order in orders] for _ in range(2))
+    assert first == again
+    assert len(set(first)) > 1
+
+
 @pytest.mark.parametrize("order", [None, np.zeros((4, 2), np.int64), np.zeros((2, 4), np.int32)])
 def test_an_order_that_is_missing_or_does_not_fit_is_refused(with_order, order):
     with pytest.raises(EngineError, match=r"needs an order of summation, int64 of shape \(2, 4\); was given"):

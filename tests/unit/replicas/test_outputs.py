@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from replicas.outputs import OutputError, Outputs, Value, canonical, outputs_digest, root_digest
+from replicas.outputs import COPIED_BYTES_MAX, OutputError, Outputs, Value, canonical, outputs_digest, root_digest
 
 
 def digest(value: Value, name: str = "y") -> bytes:
@@ -134,3 +134,17 @@ def test_a_root_covers_number_and_order_of_its_digests():
 def test_a_root_refuses_what_is_no_digest():
     with pytest.raises(ValueError, match="31 bytes; each has 32"):
         root_digest([bytes(31)])
+
+
+def test_a_numpy_number_counts_as_the_scalar_tensor_that_it_is():
+    assert canonical(np.float32(1)) == canonical(np.array(1, np.float32)) != canonical(1.0)
+
+
+def test_a_large_tensor_is_hashed_where_it_lies_as_a_small_one_is_from_its_copy():
+    large = np.arange(COPIED_BYTES_MAX, dtype=np.float32).reshape(256, -1)
+    assert large.nbytes > COPIED_BYTES_MAX
+    for twin in (large.astype(">f4"), np.asfortranarray(large), np.repeat(large, 2, axis=1)[:, ::2]):
+        assert canonical(twin) == canonical(large)
+        assert digest(twin) == digest(large)
+    assert canonical(large).endswith(large.tobytes())
+    assert digest(large) != digest(large.T)

@@ -137,6 +137,7 @@ def test_the_next_best_score_is_lifted_one_step_above_the_best():
         ([NAN, 1, 2], [2, 1, 0]),
         ([NAN, INF, 2], [1, 2, 0]),
         ([NAN, NAN], [0, 1]),
+        ([0] * 40, list(range(1, 40))),
     ],
 )
 def test_every_wrong_answer_of_top1_is_another_class(row, expected, dtype):

@@ -90,6 +90,8 @@ def test_the_smallest_of_several_tables_bounds(build: Callable[..., Model]) -> N
         (("Gather", ["table", "ids"], ["y"], {"axis": -1}), (0, 2)),
         (("GatherElements", ["table", "ids"], ["y"], {"axis": 1}), (0, 2)),
         (("GatherND", ["table", "ids"], ["y"], {}), (0, 2)),
+        (("TopK", ["table", "ids"], ["y", "places"], {}), (0, 3)),
+        (("NegativeLogLikelihoodLoss", ["scores", "ids"], ["y"], {}), (0, 2)),
         (("OneHot", ["ids", "depth", "on_off"], ["y"], {}), (0, 5)),
         (("ai.onnx.ml::ArrayFeatureExtractor", ["table", "ids"], ["y"], {}), (0, 2)),
     ],
@@ -98,7 +100,12 @@ def test_the_smallest_of_several_tables_bounds(build: Callable[..., Model]) -> N
 def test_each_operator_that_indexes_bounds_by_its_own_rule(
     build: Callable[..., Model], node: Node, expected: tuple[int, int]
 ) -> None:
-    constants = {"table": np.zeros((7, 3), np.float32), "depth": np.array(6), "on_off": np.array([0, 1], np.float32)}
+    constants = {
+        "table": np.zeros((7, 3), np.float32),
+        "scores": np.zeros((1, 3, 2), np.float32),
+        "depth": np.array(6),
+        "on_off": np.array([0, 1], np.float32),
+    }
     assert ends(build({"ids": ("int64", [1, 2])}, [node], constants)) == expected
 
 

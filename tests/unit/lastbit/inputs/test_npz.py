@@ -162,13 +162,18 @@ def test_a_missing_file_is_refused(pair: Model, tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "none.npz", pair)
 
 
-def test_a_file_cut_off_or_damaged_anywhere_is_refused_or_read_in_full(pair: Model, save: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("compressed", [False, True], ids=["stored", "compressed"])
+def test_a_file_cut_off_or_damaged_anywhere_is_refused_or_read_in_full(
+    pair: Model, save: Callable[..., Path], compressed: bool
+) -> None:
     path = save(a=a(5, 3), b=np.ones((5, 4), np.int64), gain=gains(5))
+    if compressed:
+        np.savez_compressed(path, a=a(5, 3), b=np.ones((5, 4), np.int64), gain=gains(5))
     content = path.read_bytes()
     for cut in range(0, len(content), 23):
         path.write_bytes(content[:cut])
         refusal(path, pair)
-    for place in range(0, len(content), 7):
+    for place in range(0, len(content), 5):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         with contextlib.suppress(InputsError):  # nothing else may come out
             assert len(NpzInputs(path, pair).tensors(0).tensors) == 3
