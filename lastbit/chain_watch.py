@@ -62,7 +62,9 @@ class ChainWatch:
         self.forks: list[ForkSeen] = []
         self._quorum = quorum
         self._reached = dict.fromkeys(sorted(honest), 0)
+        self._awaited = set(self._reached)  # live, and not beyond the frontier: the next height waits for them
         self._down: set[int] = set()
+        self._forgotten = 0
         self._heights: dict[int, Decided] = {}
         self._states: dict[int, bytes] = {}
 
@@ -77,8 +79,12 @@ class ChainWatch:
         if known is None:
             known = self._heights[height] = Decided(decide, now_ns)
             self._states[height] = decide.state
-        known.holders.setdefault(pair, []).append(replica)
-        if len(known.holders) > 1 and len(known.holders[pair]) == 1:
+        holders = known.holders.get(pair)
+        if holders is not None:
+            holders.append(replica)
+        else:
+            known.holders[pair] = [replica]
+        if holders is None and len(known.holders) > 1:
             same_block = len({holder.block for holder in known.holders}) == 1
             what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
             sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
@@ -96,11 +102,13 @@ class ChainWatch:
     def went_down(self, replica: int) -> None:
         """A replica crashed: nobody waits for it until it is back."""
         self._down.add(replica)
-        self._move_frontier()
+        self._stop_waiting_for(replica)
 
     def came_up(self, replica: int) -> None:
         """A replica is back."""
         self._down.discard(replica)
+        if replica in self._reached and self._reached[replica] <= self.frontier:
+            self._awaited.add(replica)
 
     def everybody_reached(self, height: int) -> bool:
         """Has every honest live replica decided this height by now?"""
@@ -117,17 +125,24 @@ class ChainWatch:
     def forget(self) -> None:
         """Drop the heights that every honest replica, down or not, has behind it."""
         lowest = min(self._reached.values(), default=0)
-        for height in [height for height in self._heights if height <= min(lowest, self.frontier)]:
-            del self._heights[height], self._states[height]
+        while self._forgotten < min(lowest, self.frontier):
+            self._forgotten += 1
+            self._heights.pop(self._forgotten, None)
+            self._states.pop(self._forgotten, None)
 
     def _reach(self, replica: int, height: int) -> None:
         self._reached[replica] = height
         self.tip = max(self.tip, height)
-        self._move_frontier()
+        if height > self.frontier:
+            self._stop_waiting_for(replica)
 
-    def _move_frontier(self) -> None:
-        live = [at for replica, at in self._reached.items() if replica not in self._down]
-        self.frontier = max(self.frontier, min(live, default=0))
+    def _stop_waiting_for(self, replica: int) -> None:
+        self._awaited.discard(replica)
+        if self._awaited:
+            return
+        live = {replica: at for replica, at in self._reached.items() if replica not in self._down}
+        self.frontier = max(self.frontier, min(live.values(), default=0))
+        self._awaited = {replica for replica, at in live.items() if at <= self.frontier}
 
     def _fork(self, height: int, at_ns: int, kind: str, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())

@@ -76,6 +76,8 @@ class Node:
         self._history = history
         self._observer = observer
         self._timer: Timer | None = None
+        self._timer_at_ns = 0
+        self._deadline_ns: int | None = None
         self._executions: list[Timer] = []
         self._busy_until_ns = 0
         self._has_started = False
@@ -134,16 +136,29 @@ class Node:
         """Why a replica gives an attempt up shows in the view change that it sends next."""
 
     def _set_timer(self, effect: SetTimer) -> None:
-        self._cancel_timer(None)
-        self._timer = self._world.call_after(effect.duration_ns, self._time_out)
+        """Move the deadline. It mostly moves further away, so the timer under way stays and looks again when it is due:
+        a timer for each height of each replica would fill the world's queue."""
+        self._deadline_ns = deadline_ns = self._world.now_ns + effect.duration_ns
+        if self._timer is None or self._timer_at_ns > deadline_ns:
+            self._look_at(deadline_ns)
 
     def _cancel_timer(self, _: CancelTimer | None) -> None:
+        self._deadline_ns = None
+
+    def _look_at(self, time_ns: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer_at_ns = time_ns
+        self._timer = self._world.call_at(time_ns, self._look)
 
-    def _time_out(self) -> None:
+    def _look(self) -> None:
         self._timer = None
+        if self._deadline_ns is None:
+            return
+        if self._deadline_ns > self._world.now_ns:
+            self._look_at(self._deadline_ns)
+            return
+        self._deadline_ns = None
         self._history.record(self._world.now_ns, replica=self.id, kind=TIMER, content=_TIMER_CONTENT)
         self.do(self.protocol.timeout())
 

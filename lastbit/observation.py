@@ -154,8 +154,8 @@ class Observation:
             self._attempts.pop(height, None)
             self._closed = height
             has_moved = True
-        if has_moved:
             self.chain.forget()
+        if has_moved:
             self._progressed()
 
     def _verdicts(self, height: int) -> list[Verdict]:
@@ -207,7 +207,7 @@ class Observation:
             return
         if decide.block.is_empty:
             self.tally.skipped += 1
-        if self._dissenters(height, decide):
+        elif self._dissenters(height, decide):
             self.tally.with_dissent += 1
         else:
             self.tally.unanimous += 1
