@@ -11,8 +11,10 @@ loaded when it is first used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,13 +40,23 @@ def __getattr__(name: str) -> object:
         return _version()
     if name not in _ROOMS:
         raise AttributeError(f"module 'lastbit' has no attribute {name!r}; it has {', '.join(__all__)}")
-    # Kept, so that `lastbit.run` stays the function: importing the module of that name would bind the module here.
     value = globals()[name] = getattr(import_module(_ROOMS[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Face(ModuleType):
+    """Keeps `lastbit.run` the function, although importing the module of that name would bind the module here."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _ROOMS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def _version() -> str:

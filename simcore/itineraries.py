@@ -7,6 +7,7 @@ by the same sender in the same round again is a repeat, and each repeat has an a
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,11 @@ from simcore.running_digest import ARRIVAL, REPLICA_BITS, REPLICAS_MAX, arrival_
 from simcore.streams import Streams
 
 ROUNDS_KEPT_MAX = 64
+ARRAYS_KEPT_MAX = 4
+"""Of one round. A repeat whose array was let go has it drawn again, and the same draws come of it."""
+
+SORTED_AT_ONCE_MAX = 1024
+"""Delays. Of so many, sorting all kinds at once, also those that nobody sends, costs less than a sort for each kind."""
 
 _ARRIVAL_WORD = np.dtype("<i8")
 _ARRIVAL_BYTES = np.dtype(f"V{ARRIVAL.size}")
@@ -65,9 +71,8 @@ class Itineraries:
         if self._fixed is not None:
             return self._fixed.itinerary(kind, sender)
         repeat, round_ = self._repeat(self._broadcasts, round_key, kind * self._replicas + sender)
-        if repeat == len(round_.arrays):
-            round_.arrays.append(self._draw("network.broadcast", round_key, repeat))
-        return round_.arrays[repeat].take_itinerary(kind, sender)
+        delays = round_.arrays.get(repeat) or self._array(round_, "network.broadcast", round_key, repeat)
+        return delays.take_itinerary(kind, sender)
 
     def send(self, round_key: RoundKey, kind: int, sender: int, receiver: int) -> Itinerary:
         """The way of the one copy, which may be lost: then there is no receiver."""
@@ -76,9 +81,8 @@ class Itineraries:
         else:
             place = (kind * self._replicas + sender) * self._replicas + receiver
             repeat, round_ = self._repeat(self._sends, round_key, place)
-            if repeat == len(round_.arrays):
-                round_.arrays.append(self._draw("network.send", round_key, repeat))
-            delay_ns = round_.arrays[repeat].delay_ns(kind, sender, receiver)
+            delays = round_.arrays.get(repeat) or self._array(round_, "network.send", round_key, repeat)
+            delay_ns = delays.delay_ns(kind, sender, receiver)
         if delay_ns == _NEVER:
             return [], [], -1, [-1]
         return [receiver], [arrival_of(delay_ns, receiver)], delay_ns, [-1]
@@ -93,6 +97,12 @@ class Itineraries:
         round_.repeats[place] = repeat + 1
         return repeat, round_
 
+    def _array(self, round_: _Round, stream: str, round_key: RoundKey, repeat: int) -> _Delays:
+        if len(round_.arrays) == ARRAYS_KEPT_MAX:
+            del round_.arrays[next(iter(round_.arrays))]
+        delays = round_.arrays[repeat] = self._draw(stream, round_key, repeat)
+        return delays
+
     def _draw(self, stream: str, round_key: RoundKey, repeat: int) -> _Delays:
         rng = self._streams.generator(stream, *round_key, repeat)
         delays_ns = self._latency.matrix(rng, self._kinds, self._replicas)
@@ -104,7 +114,7 @@ class Itineraries:
 @dataclass(slots=True)
 class _Round:
     repeats: dict[int, int] = field(default_factory=dict)
-    arrays: list[_Delays] = field(default_factory=list)
+    arrays: dict[int, _Delays] = field(default_factory=dict)
 
 
 class _Delays:
@@ -123,7 +133,11 @@ class _Delays:
     def itinerary(self, kind: int, sender: int) -> Itinerary:
         rows = self._sorted.get(kind)
         if rows is None:
-            rows = self._sorted[kind] = _in_order_of_arrival(self._delays_ns[kind], lossy=self._lossy)
+            if self._delays_ns.size <= SORTED_AT_ONCE_MAX:
+                self._sorted = dict(enumerate(_in_order_of_arrival(self._delays_ns, lossy=self._lossy)))
+            else:
+                (self._sorted[kind],) = _in_order_of_arrival(self._delays_ns[kind : kind + 1], lossy=self._lossy)
+            rows = self._sorted[kind]
         return rows[sender]
 
     def take_itinerary(self, kind: int, sender: int) -> Itinerary:
@@ -136,14 +150,23 @@ class _Delays:
 _TAKEN: Itinerary = ([], [], -1, [])
 
 
-def _in_order_of_arrival(delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> list[Itinerary]:
-    others = len(delays_ns) - 1
+@functools.cache
+def _receiver_bits(replicas: int) -> npt.NDArray[np.int64]:
+    bits = np.tile(np.arange(replicas, dtype=np.int64), (replicas, 1))
+    np.fill_diagonal(bits, _NEVER)  # nothing comes to the sender itself
+    return bits
+
+
+def _in_order_of_arrival(delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> list[list[Itinerary]]:
+    """Turn delays, [kind, sender, receiver], into the itineraries of each kind's senders."""
+    kinds, replicas, _ = delays_ns.shape
+    others = replicas - 1
     # Delay and receiver in one word: one plain sort orders by both, and is the fastest there is.
     words = delays_ns << REPLICA_BITS
-    words |= np.arange(others + 1)
+    words |= _receiver_bits(replicas)
     if lossy:
         words[delays_ns == _NEVER] = _NEVER
-    np.fill_diagonal(words, _NEVER)
+    words = words.reshape(kinds * replicas, replicas)
     words.sort(axis=1)
     sorted_ns = words >> REPLICA_BITS
     gaps_ns = sorted_ns[:, 1:] - sorted_ns[:, :-1]
@@ -155,5 +178,6 @@ def _in_order_of_arrival(delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> li
         never = words == _NEVER
         gaps_ns[never[:, 1:]] = -1
         for row, absent in zip(receivers, never.sum(axis=1).tolist(), strict=True):
-            del row[others + 1 - absent :]
-    return list(zip(receivers, arrivals, sorted_ns[:, 0].tolist(), gaps_ns.tolist(), strict=True))
+            del row[replicas - absent :]
+    rows = list(zip(receivers, arrivals, sorted_ns[:, 0].tolist(), gaps_ns.tolist(), strict=True))
+    return [rows[first : first + replicas] for first in range(0, len(rows), replicas)]

@@ -260,5 +260,5 @@ def _record(path: Path, number: int, line: bytes) -> TraceRecord:
 def _decode(path: Path, number: int, line: bytes, type_: type[DecodedT]) -> DecodedT:
     try:
         return msgspec.json.decode(line, type=type_)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TraceError(path, number, f"not what a trace has here: {error}") from error

@@ -37,12 +37,12 @@ class Timer(Event):
     _ok = True  # what SimPy asks of an event that is scheduled with its outcome known
     _value = None
 
-    def __init__(self, world: World, callback: Callable[[], None]) -> None:
+    def __init__(self, world: World, callback: Callable[[], object]) -> None:
         # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
         self.env = world.environment
         self.callbacks = [_fire]
         self._world = world
-        self._callback: Callable[[], None] | None = callback
+        self._callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
         """Take the call back. Once it was made, or taken back before, this changes nothing."""
@@ -83,7 +83,7 @@ class World:
         """How many events happened, the one under way among them; cancelled timers are none."""
         return self._steps_before + self._steps_of_run - length_hint(self._steps_left) - self._silent_steps
 
-    def call_after(self, delay_ns: int, callback: Callable[[], None]) -> Timer:
+    def call_after(self, delay_ns: int, callback: Callable[[], object]) -> Timer:
         """Have the callback called that much later.
 
         A cancelled timer stays in SimPy's queue until its time comes: it is no event, and the only thing it can still
@@ -98,7 +98,7 @@ class World:
         self.environment.schedule(timer, NORMAL, delay_ns)
         return timer
 
-    def call_at(self, time_ns: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, time_ns: int, callback: Callable[[], object]) -> Timer:
         """Have the callback called at that time.
 
         Raises:

@@ -101,6 +101,7 @@ def _in_matrix(latency: MatrixLatency, chain: Chain) -> Iterator[Fault]:
     n = chain.replicas
     if len(latency.ms) != n:
         yield Fault("network.latency.ms", f"{len(latency.ms)} rows for {n} replicas; {n} rows of {n}")
+        return
     for index, row in enumerate(latency.ms):
         if len(row) != n:
             yield Fault(f"network.latency.ms[{index}]", f"{len(row)} times for {n} replicas; {n} rows of {n}")

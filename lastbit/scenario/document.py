@@ -241,6 +241,9 @@ class Scenario(Table):
             plain["inputs"] = {"kind": "npz", "file": inputs_path.name}
         made = {"dims": dims, "ranges": ranges, "values": values}
         if any(made.values()):
+            if inputs is not None:
+                message = f"come from {inputs.name}; sizes, ranges and values are for generated inputs"
+                raise ScenarioError(self._source, [Fault("inputs", message)])
             if plain["inputs"]["kind"] != "generated":
                 plain["inputs"] = GeneratedInputs().model_dump(mode="json")
             for key, entries in made.items():

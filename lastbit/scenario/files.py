@@ -12,6 +12,7 @@ from lastbit.scenario.document import Scenario
 from lastbit.scenario.faults import Fault, ScenarioError
 
 FILE_BYTES_MAX = 1_000_000
+NAME_CHARACTERS_SHOWN_MAX = 300
 
 
 def load_scenario(path_or_name: str | Path) -> Scenario:
@@ -30,13 +31,15 @@ def load_scenario(path_or_name: str | Path) -> Scenario:
 
 
 def _find(path_or_name: str | Path) -> tuple[Path, str]:
-    source = "".join(c if c.isprintable() else "?" for c in str(path_or_name))
+    source = "".join(c if c.isprintable() else "?" for c in str(path_or_name)[:NAME_CHARACTERS_SHOWN_MAX])
     path = Path(path_or_name)
     try:
         if path.exists() and not (path.is_dir() and source in resources.scenario_names()):
             return path, source
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte in it
-        raise _unreadable(source, f"cannot be the name of a file: {error}") from None
+        raise _unreadable(
+            source, f"cannot be the name of a file: {getattr(error, 'strerror', None) or error}"
+        ) from None
     try:
         bundled = resources.scenario_path(source)
     except resources.ResourceError as error:

@@ -36,7 +36,7 @@ def best_class_sizes(dial: Dial, *, n: int, k: int, seed: int) -> Counter[int]:
     return sizes
 
 
-def prompt_distinct(*, n: int, q: int, k: int, r: float) -> float:  # noqa: ARG001  # no n and no q can help
+def prompt_distinct(*, n: int, q: int, k: int, r: float) -> float:  # no n and no q can help
     return 1 - (1 - r) ** k
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
+from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simcore import itineraries
 from simcore.faults import Crash, Partition
 from simcore.latency import Constant, Latency, LogNormal, Uniform
 from simcore.network import Network
@@ -91,7 +95,7 @@ def run(case: Case) -> tuple[list[tuple[int, int, int]], Network[int], RunningDi
         content = content_of(b"%d" % number)
         world.call_at(
             sending.at_ns,
-            lambda s=sending, i=number, c=content: network.broadcast(s.sender, i, c, s.round_key, s.kind),
+            partial(network.broadcast, sending.sender, number, content, sending.round_key, sending.kind),
         )
     world.run()
     return arrived, network, digest
@@ -126,9 +130,11 @@ def expected(case: Case) -> tuple[list[tuple[int, int, int]], int]:
     return sorted(arrivals), sent
 
 
-@given(cases())
-def test_every_copy_arrives_when_and_where_a_plain_network_would_bring_it(case: Case) -> None:
-    arrived, network, _ = run(case)
+@pytest.mark.parametrize("sorted_at_once_max", [0, itineraries.SORTED_AT_ONCE_MAX])
+@given(case=cases())
+def test_every_copy_arrives_when_and_where_a_plain_network_would_bring_it(sorted_at_once_max: int, case: Case) -> None:
+    with mock.patch.object(itineraries, "SORTED_AT_ONCE_MAX", sorted_at_once_max):
+        arrived, network, _ = run(case)
     arrivals, sent = expected(case)
     assert sorted(arrived) == arrivals
     assert [time_ns for time_ns, _, _ in arrived] == [time_ns for time_ns, _, _ in arrivals]

@@ -128,6 +128,12 @@ def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
     assert "closed form" in " ".join(report.split())
 
 
+def test_empty_blocks_are_not_passed_off_as_agreement() -> None:
+    heights = Heights(target=200, committed=200, unanimous=200, with_dissent=0, skipped=198)
+    report = str(render(a_result(heights=heights)))
+    assert "200 heights: 200 unanimous, 0 with dissent; 198 of them skipped, empty" in report
+
+
 def test_forks_stand_before_everything_else() -> None:
     fork = Fork(height=7, at_ns=1, kind="two_certificates", what="two certificates for one height", sides=BALLOT[:2])
     report = str(render(a_result(outcome="forked", as_expected=False, forks=(fork,))))

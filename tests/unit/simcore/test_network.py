@@ -11,7 +11,7 @@ from simcore import itineraries
 from simcore.faults import Crash, Partition
 from simcore.latency import Constant, Latency, Matrix, Uniform
 from simcore.network import Network
-from simcore.running_digest import RunningDigest, content_of
+from simcore.running_digest import GATHERED_MAX, RunningDigest, content_of
 from simcore.streams import Streams
 from simcore.world import World
 
@@ -126,6 +126,44 @@ def test_sends_draw_anew_too_and_differ_from_the_broadcast() -> None:
     wire.send(0, 1)
     wire.send(0, 1)
     assert len({time_ns for time_ns, receiver, _ in wire.run() if receiver == 1}) == 3
+
+
+def test_what_others_send_changes_no_delay_of_a_copy_sent_to_one() -> None:
+    alone, among_others = Wire(Uniform(0, 10**9)), Wire(Uniform(0, 10**9))
+    alone.send(0, 1)
+    among_others.send(2, 1)
+    among_others.send(0, 2)
+    among_others.send(0, 1, kind=1)
+    among_others.send(0, 1)
+    assert alone.run()[0] in among_others.run()
+
+
+def test_memory_of_the_history_is_bounded() -> None:
+    wire = Wire(Constant(5), replicas=17)
+    gathered = 0
+    for _ in range(1000):
+        wire.broadcast(0)
+        wire.world.run()
+        gathered = max(gathered, len(wire.digest._halves) // 2)
+    assert GATHERED_MAX <= gathered < GATHERED_MAX + 16
+    assert wire.digest.events == wire.network.delivered == 16_000
+
+
+def test_a_round_repeated_for_long_keeps_few_arrays_and_each_repeat_its_own_draws() -> None:
+    wire = Wire(Uniform(0, 10**9))
+    for _ in range(50):
+        wire.broadcast(0)
+    repeats_of_one = [time_ns for time_ns, receiver, _ in wire.run() if receiver == 1]
+    (round_,) = wire.network._itineraries._broadcasts.values()
+    assert len(round_.arrays) == itineraries.ARRAYS_KEPT_MAX
+    assert len(set(repeats_of_one)) == 50
+    wire.broadcast(2)  # its first in this round, whose array was let go
+    began_ns = max(time_ns for time_ns, _, _ in wire.arrived)
+    fresh = Wire(Uniform(0, 10**9))
+    fresh.broadcast(2)
+    assert [(time_ns - began_ns, receiver) for time_ns, receiver, _ in wire.run()[100:]] == [
+        (time_ns, receiver) for time_ns, receiver, _ in fresh.run()
+    ]
 
 
 def test_memory_of_rounds_is_bounded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 import pytest
 
 from simcore import running_digest, trace
+from simcore.latency import Constant
+from simcore.network import Network
 from simcore.running_digest import TIMER, content_of
+from simcore.streams import Streams
 from simcore.trace import TraceWriter
 from simcore.trace_reader import read_trace
+from simcore.world import World
 
 HEADER = {"seed": 42, "scenario": {"name": "all-equal"}}
 
@@ -94,24 +99,50 @@ def test_events_stand_before_the_record_that_covers_them(tmp_path: Path, monkeyp
     assert event == {"at_ns": 2, "sent_ns": 2, "replica": 2, "kind": TIMER, "content": content_of(b"a").hex()}
 
 
+def test_an_event_line_tells_when_a_copy_arrived_and_when_it_was_sent(tmp_path: Path) -> None:
+    world = World()
+    with TraceWriter(tmp_path / "run.jsonl", HEADER, events=True) as writer:
+        network: Network[str] = Network(
+            world, Streams(1), writer.digest, lambda _receiver, _message: None, replicas=2, kinds=8, latency=Constant(5)
+        )
+        world.call_at(3, lambda: network.broadcast(0, "m", content_of(b"m"), (1, 0), 7))
+        world.run()
+        writer.write("end", {})
+        writer.close()
+    _, event, _, _ = lines_of(tmp_path / "run.jsonl")
+    assert {name: event[name] for name in ("at_ns", "sent_ns", "replica", "kind")} == {
+        "at_ns": 8, "sent_ns": 3, "replica": 1, "kind": 7
+    }  # fmt: skip
+    assert read_trace(tmp_path / "run.jsonl").events_total == 1
+
+
 def test_keys_are_ordered_whatever_their_order_was_and_sets_too(tmp_path: Path) -> None:
-    program = (
-        "from pathlib import Path; from simcore.trace import TraceWriter\n"
-        f"with TraceWriter(Path({str(tmp_path)!r}) / __import__('sys').argv[1], {{'b': 1, 'a': {{'x', 'y', 'z'}}}}) as w:\n"
-        "    w.write('end', {name: 1 for name in {'x', 'y', 'z'}}); w.close()"
-    )
+    program = f"""
+from pathlib import Path
+from sys import argv
+from simcore.trace import TraceWriter
+with TraceWriter(Path({str(tmp_path)!r}, argv[1]), {{"b": 1, "a": {{"x", "y", "z"}}}}) as writer:
+    writer.write("end", {{name: 1 for name in {{"x", "y", "z"}}}})
+    writer.close()
+"""
     for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
         subprocess.run(
-            [sys.executable, "-c", program, seed], env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."}, check=True
+            [sys.executable, "-c", program, seed], env=environment, cwd=Path(trace.__file__).parents[1], check=True
         )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_a_run_that_fails_leaves_no_file_and_what_stood_there_stays(tmp_path: Path) -> None:
     (tmp_path / "run.jsonl").write_text("older")
-    with pytest.raises(RuntimeError, match="broken"), TraceWriter(tmp_path / "run.jsonl", HEADER) as writer:
-        writer.write("block", {})
-        raise RuntimeError("broken")
+
+    def fail() -> None:
+        with TraceWriter(tmp_path / "run.jsonl", HEADER) as writer:
+            writer.write("block", {})
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 
 import pytest
 
@@ -11,9 +12,10 @@ from simcore.world import Ending, World, ctrl_c_ends_the_run
 
 
 def test_events_of_one_nanosecond_keep_the_order_in_which_they_were_scheduled() -> None:
-    world, seen = World(), []
+    world = World()
+    seen: list[str] = []
     for name in "abc":
-        world.call_after(5, lambda name=name: seen.append(name))
+        world.call_after(5, partial(seen.append, name))
     world.call_after(4, lambda: seen.append("first"))
     assert world.run() is Ending.EMPTY
     assert seen == ["first", "a", "b", "c"]
@@ -144,13 +146,13 @@ def test_ctrl_c_lets_the_event_under_way_end_and_a_second_one_raises() -> None:
 
     world.call_after(1, interrupted)
     world.call_after(1, lambda: seen.append("never"))
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # somebody's own choice, to be put back
     with ctrl_c_ends_the_run(world):
         assert world.run() is Ending.INTERRUPTED
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert seen == ["event ended"]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.signal(signal.SIGINT, before) is signal.SIG_IGN
 
 
 def test_a_run_in_another_thread_leaves_signals_alone() -> None:
