@@ -142,11 +142,11 @@ def _figures(result: Result, layout: _Layout) -> Iterator[str]:
 def _committed(result: Result) -> str:
     heights = result.heights
     text = wording.counted(heights.committed, "height")
-    if heights.committed and heights.unanimous == heights.committed and not heights.skipped:
+    if heights.committed and heights.unanimous == heights.committed:
         return f"{text}, all unanimous"
     parts = [f"{heights.unanimous:,} unanimous", f"{heights.with_dissent:,} with dissent"]
-    skipped = f"; {heights.skipped:,} of them skipped, empty" if heights.skipped else ""
-    return f"{text}: {', '.join(parts)}{skipped}" if heights.committed else text
+    parts += [f"{heights.skipped:,} skipped, with an empty block"] if heights.skipped else []
+    return f"{text}: {', '.join(parts)}" if heights.committed else text
 
 
 def _agreement_failures(result: Result) -> str:

@@ -122,10 +122,11 @@ class Heights(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         target: how far it was to go.
-        committed: heights decided by every honest live replica.
-        unanimous: of these, those in which all honest answers were equal.
-        with_dissent: of these, those in which an honest replica had another answer.
-        skipped: of these, those decided empty.
+        committed: heights decided by every honest live replica: the sum of the three below, but for heights that
+            every replica took over from others at a checkpoint.
+        unanimous: those in which no honest replica had another answer than the decided one.
+        with_dissent: those in which one had.
+        skipped: those decided with an empty block.
     """
 
     target: int
@@ -201,7 +202,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         heights: how far the chain got.
         agreement_failures: first attempts that failed.
         retries: further attempts.
-        view_changes: views entered beyond the first of each height.
+        view_changes: views that began after the first.
         first_failure_height: height of the first agreement failure; None: there was none.
         failures: the first 100 of them, first attempts or later ones.
         natural_divergence: requests that honest replicas without marks answered differently.

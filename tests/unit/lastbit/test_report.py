@@ -129,9 +129,9 @@ def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
 
 
 def test_empty_blocks_are_not_passed_off_as_agreement() -> None:
-    heights = Heights(target=200, committed=200, unanimous=200, with_dissent=0, skipped=198)
+    heights = Heights(target=200, committed=200, unanimous=2, with_dissent=0, skipped=198)
     report = str(render(a_result(heights=heights)))
-    assert "200 heights: 200 unanimous, 0 with dissent; 198 of them skipped, empty" in report
+    assert "200 heights: 2 unanimous, 0 with dissent, 198 skipped, with an empty block" in report
 
 
 def test_forks_stand_before_everything_else() -> None:

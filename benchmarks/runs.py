@@ -1,0 +1,43 @@
+"""Whole runs to be timed: prepared beforehand, so that loading a model and making sessions is not in the figure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lastbit.run import Prepared
+from lastbit.scenario import Scenario
+from lastbit.simulation import Simulation
+from simcore.trace import TraceWriter
+
+
+class Timed(NamedTuple):
+    """A run: its wall-clock seconds, its heights, and the copies of messages that were delivered."""
+
+    seconds: float
+    heights: int
+    messages: int
+
+
+def scenario(
+    *, replicas: int, blocks: int, name: str = "digits-mlp", model: Path | None = None, **tables: Any
+) -> Scenario:
+    """A run in which nothing goes wrong: equal replicas, constant delays, no dial."""
+    found = {
+        "chain": {"replicas": replicas, "blocks": blocks},
+        "model": {"name": name},
+        "inputs": {"kind": "card", "noise": 2},
+        **tables,
+    }
+    return Scenario.from_mapping(found).with_overrides(model=model)
+
+
+def timed(prepared: Prepared) -> Timed:
+    """Let a prepared scenario happen, trace digest included, and time it."""
+    with TraceWriter(None, prepared.header()) as writer:
+        simulation = Simulation(prepared.scenario, prepared.replicas, prepared.streams, writer)
+        started = time.perf_counter()
+        simulation.run()
+        seconds = time.perf_counter() - started
+        return Timed(seconds, simulation.observation.chain.frontier, simulation.network.delivered)
