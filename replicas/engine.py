@@ -151,7 +151,10 @@ class OnnxRuntimeEngine:
 
     def _make_session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
         try:
-            return onnxruntime.InferenceSession(self._prepared.content, options, providers=["CPUExecutionProvider"])
+            # Without enable_fallback=0 the runtime tries once more, and says so on stdout, where results go.
+            return onnxruntime.InferenceSession(
+                self._prepared.content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # as in run
             raise EngineError(f"{self._subject}: the runtime makes no session: {_shorten(error)}") from error
 

@@ -7,7 +7,7 @@ equal nodes of a graph cost one trial.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import onnx
@@ -29,7 +29,7 @@ TRIAL_IR_VERSION = 8
 def node_in_fp64(
     node: onnx.NodeProto, types: Mapping[str, str], opsets: Sequence[tuple[str, int]]
 ) -> onnx.NodeProto | None:
-    """The node with attributes for float64, or None where it has no fp64 kernel.
+    """The node with attributes for float64, or None where no fp64 kernel takes all of its float32 tensors as float64.
 
     Args:
         node: a node that takes or makes float32 tensors; not changed.
@@ -42,29 +42,8 @@ def node_in_fp64(
     if any(value not in ELEMENTS for value in values):
         return None  # sequences, maps and optionals hold what they hold
     converted = _with_double_attributes(node)
-    trial = _trial(converted, types, inputs_in_fp64(node, types, opsets), opsets)
-    expected = tuple(DOUBLE if types[name] == FLOAT else types[name] for name in node.output if name)
-    return converted if _output_types(trial) == expected else None
-
-
-def inputs_in_fp64(node: onnx.NodeProto, types: Mapping[str, str], opsets: Sequence[tuple[str, int]]) -> list[bool]:
-    """For each input, whether it becomes float64: a float32 one, unless the operator says float32 and nothing else."""
-    formal = _formal_inputs(
-        node.op_type, standard_domain(node.domain), dict(opsets).get(standard_domain(node.domain), 1)
-    )
-    return [
-        types.get(name) == FLOAT and (not formal or formal[min(index, len(formal) - 1)])
-        for index, name in enumerate(node.input)
-    ]
-
-
-@cache
-def _formal_inputs(operator: str, domain: str, version: int) -> tuple[bool, ...]:
-    """For each input that an operator declares, whether it may be float64; empty for one that onnx does not know."""
-    if not onnx.defs.has(operator, domain):
-        return ()
-    schema = onnx.defs.get_schema(operator, max_inclusive_version=version, domain=domain)
-    return tuple(DOUBLE in each.types for each in schema.inputs)
+    expected = tuple(in_fp64(types[name]) for name in node.output if name)
+    return converted if _output_types(_trial(converted, types, opsets)) == expected else None
 
 
 def _with_double_attributes(node: onnx.NodeProto) -> onnx.NodeProto:
@@ -81,9 +60,12 @@ def _with_double_attributes(node: onnx.NodeProto) -> onnx.NodeProto:
     return converted
 
 
-def _trial(
-    node: onnx.NodeProto, types: Mapping[str, str], in_fp64: Sequence[bool], opsets: Sequence[tuple[str, int]]
-) -> bytes:
+def in_fp64(value: str) -> str:
+    """The type that a tensor has when all of float32 is float64."""
+    return DOUBLE if value == FLOAT else value
+
+
+def _trial(node: onnx.NodeProto, types: Mapping[str, str], opsets: Sequence[tuple[str, int]]) -> bytes:
     """A serialised model of the node alone. Names are numbers, so that equal nodes make equal bytes."""
     trial = onnx.ModelProto(ir_version=TRIAL_IR_VERSION)
     trial.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets)
@@ -96,7 +78,7 @@ def _trial(
     for index, name in enumerate(node.input):
         alone.input.append(f"i{index}" if name else "")
         if name:
-            element = onnx.TensorProto.DOUBLE if in_fp64[index] else ELEMENTS[types[name]]
+            element = ELEMENTS[in_fp64(types[name])]
             graph.input.append(onnx.helper.make_tensor_value_info(f"i{index}", element, None))
     for index, name in enumerate(node.output):
         alone.output.append(f"o{index}" if name else "")

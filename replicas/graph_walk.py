@@ -78,6 +78,13 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
+def graphs_at_any_depth(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """The main graph and every subgraph, those of functions too."""
+    yield proto.graph
+    for located in nodes_at_any_depth(proto):
+        yield from subgraphs(located.node)
+
+
 def tensors_at_any_depth(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor that a model holds: initializers, sparse ones, and attributes of nodes, at any depth."""
     yield from _graph_tensors(proto.graph)
@@ -103,7 +110,9 @@ def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[on
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors
-        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+        if attribute.HasField("sparse_tensor"):
+            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+        for sparse in attribute.sparse_tensors:
             yield from (sparse.values, sparse.indices)
         if attribute.HasField("g"):
             yield from _graph_tensors(attribute.g)

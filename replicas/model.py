@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 
 import onnx
 
@@ -117,15 +118,21 @@ class Model:
 
 
 def _read_file(path: Path) -> bytes:
+    if "\0" in str(path):
+        refuse(repr(str(path)), "no path holds a NUL; name an ONNX file")
     if path.is_dir():
         refuse(str(path), "is a folder; name an ONNX file")
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            refuse(str(path), "is no plain file; a pipe or device might never end")
+        if status.st_size > CONTENT_BYTES_MAX:
+            refuse(str(path), f"has {status.st_size} bytes; at most {CONTENT_BYTES_MAX}")
+        return path.read_bytes()
     except FileNotFoundError:
         refuse(str(path), "no such file; name an ONNX file")
-    except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
-        refuse(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}")
-    return content
+    except OSError as error:
+        refuse(str(path), f"cannot be read: {error.strerror}")
 
 
 def _specs(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper
 
-from replicas.graph_walk import nodes_at_any_depth, opset_versions
+from replicas.graph_walk import graphs_at_any_depth, nodes_at_any_depth, opset_versions, tensors_at_any_depth
 from replicas.random_nodes import draws_random_numbers
 
 MESSAGE_CHARACTERS_MAX = 300
+NAME_BYTES_SHOWN = 40
 
 
 class ModelError(ValueError):
@@ -67,6 +70,9 @@ def check_proto(proto: onnx.ModelProto, content: bytes, where: str) -> None:
         ModelError: invalid, or random.
     """
     _check_validity(proto, content, where)
+    _check_tensors(proto, where)
+    _check_text(proto, where)
+    _check_types(proto, where)
     versions = opset_versions(proto)
     for located in nodes_at_any_depth(proto):
         reason = draws_random_numbers(located.node, located.constants, versions)
@@ -84,6 +90,49 @@ def _check_validity(proto: onnx.ModelProto, content: bytes, where: str) -> None:
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         refuse(where, f"is no valid ONNX model: {reason[:MESSAGE_CHARACTERS_MAX] or 'the checker gives no reason'}")
+
+
+def _check_tensors(proto: onnx.ModelProto, where: str) -> None:
+    """See that each tensor holds what its type and shape promise: the checker looks at neither closely."""
+    for tensor in tensors_at_any_depth(proto):
+        try:
+            numpy_helper.to_array(tensor)
+        except (KeyError, TypeError, ValueError) as error:
+            refuse(where, f"holds a tensor that cannot be read: {tensor.name!a}, {error}")
+
+
+def _check_text(proto: onnx.ModelProto, where: str) -> None:
+    """See that every name is text: protobuf takes other bytes too, and hands them out as bytes."""
+    broken = next((name for name in _names(proto) if isinstance(name, bytes)), None)
+    if broken is not None:
+        refuse(where, f"holds a name that is no UTF-8 text: {broken[:NAME_BYTES_SHOWN]!r}")
+
+
+def _names(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    for opset in proto.opset_import:
+        yield opset.domain
+    for graph in graphs_at_any_depth(proto):
+        yield graph.name
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            yield value.name
+            yield from (dimension.dim_param for dimension in value.type.tensor_type.shape.dim)
+        yield from (tensor.name for tensor in graph.initializer)
+    for function in proto.functions:
+        yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        yield from (opset.domain for opset in function.opset_import)
+    for located in nodes_at_any_depth(proto):
+        node = located.node
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (text for attribute in node.attribute for text in (attribute.name, attribute.ref_attr_name))
+
+
+def _check_types(proto: onnx.ModelProto, where: str) -> None:
+    """See that element types exist; UNDEFINED does, and says that inference is to find out."""
+    for graph in graphs_at_any_depth(proto):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            element = value.type.tensor_type.elem_type  # 0, which is UNDEFINED, for what is no tensor
+            if element not in onnx.TensorProto.DataType.values():
+                refuse(where, f'"{value.name}" has element type {element}, which ONNX does not define')
 
 
 def _with_ranks(proto: onnx.ModelProto, content: bytes) -> bytes:

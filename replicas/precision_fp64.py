@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from replicas.fp64_kernels import FLOAT, inputs_in_fp64, node_in_fp64
+from replicas.fp64_kernels import FLOAT, node_in_fp64
 from replicas.graph_names import drop_unused, fresh_name, names_in, used_names
 from replicas.graph_walk import is_plain_constant, opset_versions, subgraphs
 from replicas.runtime_types import runtime_types
@@ -96,12 +96,9 @@ class _Conversion:
         converted = node_in_fp64(node, self._types, self._opsets)
         if converted is None:
             return False
-        in_fp64 = inputs_in_fp64(node, self._types, self._opsets)
         for index, name in enumerate(node.input):
-            if in_fp64[index]:
+            if self._types.get(name) == FLOAT:
                 converted.input[index] = self._double(name)
-            elif name:
-                self.require_float32([name])
         for index, name in enumerate(node.output):
             if self._types.get(name) == FLOAT:
                 converted.output[index] = self._float64[name] = fresh_name(name + SUFFIX, self._taken)

@@ -46,10 +46,14 @@ def infer_shapes(
         input_shapes: concrete shapes of graph inputs, by name; the graph's own for those left out.
 
     Returns:
-        A fact for each tensor of which anything is known.
+        A fact for each tensor of which anything is known. Where inference gives up on a graph, that is what the file
+        itself states.
     """
     skeleton = _skeleton(proto, input_shapes or {})
-    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        inferred = skeleton.graph
     facts: dict[str, TensorFact] = {}
     for value in (*inferred.value_info, *inferred.output, *inferred.input):
         if value.type.WhichOneof("value") == "tensor_type":

@@ -19,7 +19,7 @@ from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
 PREFIX = "lastbit.ksplit."
-NATIVE: dict[PartialPrecision, int] = {
+PARTIAL_ELEMENTS: dict[PartialPrecision, int] = {
     "fp32": onnx.TensorProto.FLOAT,
     "bf16": onnx.TensorProto.BFLOAT16,
     "fp16": onnx.TensorProto.FLOAT16,
@@ -156,7 +156,7 @@ class _Splitter:
         return self._weights[key]
 
     def _round(self, tensor: str, element: int) -> str:
-        narrow = NATIVE[self._partials]
+        narrow = PARTIAL_ELEMENTS[self._partials]
         if narrow == element:
             return tensor
         return self._writer.add("Cast", [self._writer.add("Cast", [tensor], to=narrow)], to=element)

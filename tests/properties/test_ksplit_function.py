@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -108,22 +109,22 @@ def matmuls(draw: st.DrawFn) -> Case:
 
 @st.composite
 def shared_weights(draw: st.DrawFn) -> Case:
-    """Two products of one square weight, one of them transposed, so that their slices must not be mixed up."""
+    """Two products of one square weight and operand, once transposed: their slices must not be mixed up."""
     k = draw(st.integers(4, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    x, w = rng.standard_normal((2, k)).astype(np.float32), rng.standard_normal((k, k)).astype(np.float32)
+    x, w = rng.standard_normal((2, k, k)).astype(np.float32)
     nodes, initializers, w = reach(w, draw(st.sampled_from(REACHED)))
     nodes += [
-        helper.make_node("Gemm", ["x", "w"], ["y1"], transB=1),
+        helper.make_node("Gemm", ["x", "w"], ["y1"], transA=1, transB=1),
         helper.make_node("MatMul", ["x", "w"], ["y2"]),
         helper.make_node("Sub", ["y1", "y2"], ["y"]),
     ]
     x64, w64 = x.astype(np.float64), w.astype(np.float64)
-    reference, magnitude = x64 @ w64.T - x64 @ w64, abs(x64) @ abs(w64.T) + abs(x64) @ abs(w64)
+    reference, magnitude = x64.T @ w64.T - x64 @ w64, abs(x64.T) @ abs(w64.T) + abs(x64) @ abs(w64)
     return Case(build(nodes, initializers, {"x": x}), {"x": x}, reference, magnitude, k, 2)
 
 
-REACHED = ["initializer", "listed-as-input", "constant", "identity", "transpose", "cast-scale", "dequantize"]
+REACHED = ["initializer", "constant", "identity", "transpose", "cast-scale", "dequantize"]
 
 
 def reach(weight: Array, how: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], Array]:
@@ -179,16 +180,18 @@ def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[
     return 1.1 * roundings * case.magnitude + tiny
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("cases", [gemms(), matmuls(), shared_weights()], ids=["gemm", "matmul", "shared-weight"])
+@settings(max_examples=80, deadline=None)
 @given(
-    case=st.one_of(gemms(), matmuls(), shared_weights()),
+    draw=st.data(),
     slices=st.integers(2, 4),
     partials=st.sampled_from(["fp32", "bf16", "fp16"]),
     seed=st.integers(0, 2**32),
 )
 def test_a_split_product_stays_within_the_rounding_error_of_its_float64_reference(
-    case: Case, slices: int, partials: PartialPrecision, seed: int
+    cases: st.SearchStrategy[Case], draw: st.DataObject, slices: int, partials: PartialPrecision, seed: int
 ) -> None:
+    case = draw.draw(cases)
     prepared = prepare(case.model, NumericProfile(summation=KSplit(slices=slices, partials=partials)))
     assert prepared.order_rows == case.products
     rng = np.random.default_rng(seed)

@@ -157,6 +157,22 @@ def _chain_of_sums(end: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> Co
     return Counter(seen.values())
 
 
+@pytest.mark.parametrize(("partials", "tolerance"), [("fp32", 1e-4), ("fp16", 0.2), ("bf16", 1.0)])
+def test_a_whole_block_computes_the_same_function_but_not_the_same_bits(
+    partials: PartialPrecision, tolerance: float
+) -> None:
+    model = transformer_block()
+    x = np.random.default_rng(1).standard_normal((2, 5, 32)).astype(np.float32)
+    as_built = session(model.content).run(None, {"x": x})[0]
+    engine = session(split(model, 4, partials).content)
+    orders = [np.array([np.random.default_rng(seed).permutation(4) for _ in range(6)]) for seed in range(5)]
+    results = [engine.run(None, {"x": x, ORDER_INPUT: order})[0] for order in orders]
+    again = [engine.run(None, {"x": x, ORDER_INPUT: order})[0] for order in orders]
+    assert all(np.allclose(result, as_built, atol=tolerance * np.abs(as_built).max()) for result in results)
+    assert [each.tobytes() for each in results] == [each.tobytes() for each in again]
+    assert len({each.tobytes() for each in results}) == 5
+
+
 def test_each_rewritten_node_reads_a_row_of_its_own() -> None:
     text = "g (float[b, k] x) => (float[b, n] y, float[b, n] z) { y = MatMul(x, w)  z = MatMul(x, v) }"
     prepared = split(model_of(text, w=normal(64, 9), v=normal(64, 9)), 4)
@@ -257,6 +273,28 @@ def test_a_weight_on_the_left_of_a_side_of_unknown_rank_stays_whole() -> None:
     report = split(model_of(text, w=normal(4, 8), v=normal(8, 3)), 4).report
     reason = "its weight stands left, and the rank of the other side is unknown"
     assert report.products_left_whole == (('MatMul that makes "y"', reason),)
+
+
+def test_a_left_weight_times_a_vector_is_split_along_the_vector() -> None:
+    model = model_of("g (float[k] x) => (float[m] y) { y = MatMul(w, x) }", w=normal(3, 10))
+    x = normal(10)
+    result = session(split(model, 4).content).run(None, {"x": x, ORDER_INPUT: np.array([[3, 2, 1, 0]])})[0]
+    assert np.allclose(result, normal(3, 10) @ x, atol=1e-5)
+
+
+def test_an_addend_times_zero_is_not_read_at_all() -> None:
+    text = "g (float[b, k] x, float[n] c) => (float[b, n] y) { y = Gemm <beta = 0.0> (x, w, c) }"
+    model = model_of(text, w=normal(10, 3))
+    feeds = {"x": normal(2, 10), "c": np.full(3, np.nan, np.float32)}
+    assert np.all(np.isfinite(session(model.content).run(None, feeds)[0]))
+    feeds[ORDER_INPUT] = np.array([[3, 2, 1, 0]])
+    assert np.all(np.isfinite(session(split(model, 4).content).run(None, feeds)[0]))
+
+
+def test_a_product_times_zero_stays_whole() -> None:
+    text = "g (float[b, 10] x) => (float[b, n] y, float[b, n] z) { y = Gemm <alpha = 0.0> (x, w)  z = MatMul(x, w) }"
+    report = split(model_of(text, w=normal(10, 3)), 4).report
+    assert report.products_left_whole == (('Gemm that makes "y"', "its alpha is 0, so that nothing is multiplied"),)
 
 
 def test_a_model_without_constant_products_is_refused() -> None:
