@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11+, venv and make:  make demo   make test
-# The rest: `make bench` (speed, as ratios), `make models` (rebuild the models from their scripts).
+# The rest: `make bench` (speed, as ratios), `make models` (rebuild the models from their scripts), `make readme` (put
+# what its commands print into the README).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +8,7 @@ BIN := .venv/bin
 # depends on, nothing here needs a network.
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench models clean
+.PHONY: demo test lint bench models readme clean
 
 demo: $(INSTALLED)
 	$(BIN)/lastbit run one-in-ten-thousand
@@ -23,6 +24,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+readme: $(INSTALLED)
+	$(BIN)/python docs/readme.py
 
 models: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group recipes

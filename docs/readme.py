@@ -1,0 +1,44 @@
+"""Runs every command that the README shows and puts what it prints below it: `make readme`.
+
+A block that begins with `$ lastbit ...` is a command and what it printed. A test renders the README and finds it
+unchanged, so that no block can rot. Where the processor is another than the one recorded, digests and last bits are
+others too: there the test compares everything else.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+_BLOCK = re.compile(r"```console\n\$ (lastbit [^\n]*)\n(.*?)```", re.DOTALL)
+_BITS = re.compile(r"-?0x[0-9a-f.]+p[+-]\d+|[0-9a-f]{6,64}…|\d+ steps? apart|element \d+")
+
+
+def rendered(text: str, folder: Path) -> str:
+    """The text with the output of each command as it is now. Commands run in `folder`, one after another."""
+
+    def run(block: re.Match[str]) -> str:
+        command = shlex.split(block[1])
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+        )
+        return f"```console\n$ {block[1]}\n{done.stdout}{done.stderr}```"
+
+    return _BLOCK.sub(run, text)
+
+
+def without_bits(text: str) -> str:
+    """The text with everything taken out that depends on the processor: digests, exact values, distances."""
+    return _BITS.sub("*", text)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as empty:
+        README.write_text(rendered(README.read_text(encoding="utf-8"), Path(empty)), encoding="utf-8")
