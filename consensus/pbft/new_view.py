@@ -19,9 +19,12 @@ Policy: TypeAlias = Literal["halt", "retry", "skip"]
 
 
 def is_asked_for(block: Block, source: BlockSource) -> bool:
-    """Did clients ask for all of this? A leader may leave requests out, but not make them up."""
+    """Did clients ask for all of this, once? A leader may leave requests out, but not make them up."""
     asked = source(block.height)
-    return asked is not None and (block == asked or set(block.requests) <= set(asked.requests))
+    if asked is None or block == asked:
+        return asked is not None
+    named = set(block.requests)
+    return len(named) == len(block.requests) and named <= set(asked.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ def is_valid(change: ViewChange, quorum: QuorumSystem, window: int) -> bool:
     )
 
 
-def plan_new_view(view_changes: tuple[ViewChange, ...], policy: Policy, source: BlockSource) -> Plan:
+def plan_new_view(
+    view_changes: tuple[ViewChange, ...], quorum: QuorumSystem, policy: Policy, source: BlockSource
+) -> Plan:
     """What follows from a quorum of view changes.
 
     A height that was decided is certified in some view change, since two quorums share an honest replica. So a
@@ -81,7 +86,7 @@ def plan_new_view(view_changes: tuple[ViewChange, ...], policy: Policy, source: 
     stable = max((change.stable for change in view_changes), key=lambda checkpoint: checkpoint.height)
     certified = _latest_certificates(view_changes)
     abandoned = {height for change in view_changes for height in change.abandoned}
-    started = _started_blocks(view_changes, source)
+    started = _started_blocks(view_changes, quorum, source)
     reproposals: list[Reproposal] = []
     for height in sorted(started.keys() | certified.keys()):
         if height <= stable.height:
@@ -107,13 +112,18 @@ def _latest_certificates(view_changes: Iterable[ViewChange]) -> dict[int, Prepar
     return latest
 
 
-def _started_blocks(view_changes: Iterable[ViewChange], source: BlockSource) -> dict[int, Block]:
-    """One started block for each height: the one most replicas know, the smallest digest on ties."""
-    known_by: dict[int, dict[Block, int]] = {}
+def _started_blocks(view_changes: Iterable[ViewChange], quorum: QuorumSystem, source: BlockSource) -> dict[int, Block]:
+    """The started block of each height: the one with most weight behind it, the smallest digest on ties.
+
+    One of those who name it must surely be honest: a faulty replica could else begin any height with a block of
+    its own choice, without ever leading. What fewer know has no vote that matters, and the leader proposes anew.
+    """
+    known_by: dict[int, dict[Block, set[int]]] = {}
     for change in view_changes:
-        for block in (block for block in change.started if is_asked_for(block, source)):
-            counts = known_by.setdefault(block.height, {})
-            counts[block] = counts.get(block, 0) + 1
-    return {
-        height: min(counts, key=lambda block: (-counts[block], block.digest)) for height, counts in known_by.items()
-    }
+        for block in change.started:
+            if is_asked_for(block, source):
+                known_by.setdefault(block.height, {}).setdefault(block, set()).add(change.sender)
+    heaviest = (
+        min(known.items(), key=lambda item: (-quorum.weight_of(item[1]), item[0].digest)) for known in known_by.values()
+    )
+    return {block.height: block for block, knowing in heaviest if quorum.has_honest(knowing)}

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from consensus.pbft.checkpoints import CheckpointLog
 from consensus.pbft.config import PbftConfig
+from consensus.pbft.early import EarlyVotes
 from consensus.pbft.messages import (
     GENESIS,
     Checkpoint,
@@ -40,6 +41,7 @@ from consensus.pbft.messages import (
 )
 from consensus.pbft.new_view import Reproposal, begins_view, is_asked_for, is_valid, plan_new_view
 from consensus.pbft.slot import Slot
+from consensus.pbft.view_changes import ViewChangeLog
 from consensus.protocol import (
     Abandon,
     Adopt,
@@ -76,10 +78,10 @@ class Pbft:
         self._slots: dict[int, Slot] = {}
         self._checkpoints = CheckpointLog(config.quorum)
         self._reproposals: dict[int, Reproposal] = {}  # of this view: nothing else may be voted for at these heights
-        self._abandoned: set[int] = set()
-        self._view_changes: dict[int, ViewChange] = {}  # the latest of each sender, for views not begun yet
+        self._abandoned: set[int] = set()  # of this view
+        self._view_changes = ViewChangeLog(config.quorum)
         self._new_view: NewView | None = None
-        self._early: dict[int, list[PrePrepare | Prepare | Commit]] = {}  # by sender, of views not begun yet
+        self._early = EarlyVotes(3 * config.watermark_window)  # as many as one sender can cast in one view
         self._views_without_progress = 0
         self._has_asked = False
         self._effects: list[Effect] = []
@@ -120,8 +122,9 @@ class Pbft:
 
     def recover(self) -> Effects:
         for slot in self._slots.values():
-            if slot.proposal is not None and slot.bound_output is None and slot.prepare_vote is None and self.active:
+            if self.active and slot.awaits_execution and slot.proposal is not None:
                 self._emit(Execute(slot.proposal, self.view))
+            self._fetch_if_dissenting(slot)
         self._emit(Broadcast(SyncRequest(self.id, self.view, self.decided, self.stable.height)))
         self._restart_timer()
         return self._drain()
@@ -129,11 +132,11 @@ class Pbft:
     # --- the normal case (C&L 4.2) ------------------------------------------------------------------------
 
     def _propose(self) -> None:
-        if not self.active or self.config.leader(self.view) != self.id:
+        if self.config.leader(self.view) != self.id:
             return
         for height in range(self.decided + 1, min(self.decided + self.config.pipeline, self._high) + 1):
             block, slot = self.source(height), self._slot(height)
-            if block is None or slot is None:
+            if block is None or slot is None or not self.active:
                 return
             if slot.proposal is not None or slot.decision is not None:
                 continue
@@ -143,9 +146,7 @@ class Pbft:
     def _on_pre_prepare(self, message: PrePrepare) -> None:
         slot = self._voting_slot(message)
         if slot is None or slot.proposal is not None or slot.decision is not None:
-            return
-        if message.height in self._reproposals:
-            return  # the view began with a proposal for this height; another one now would undo it
+            return  # one proposal for each height of a view, and what the view began with comes first
         is_from_leader = message.sender == self.config.leader(self.view)
         if is_from_leader and message.height <= self._high and is_asked_for(message.block, self.source):
             self._accept(slot, message.block, None)
@@ -175,7 +176,7 @@ class Pbft:
         ballot = slot.prepares
         pair = ballot.certified
         if pair is None:
-            if not ballot.is_open and slot.decision is None:
+            if not ballot.is_open and slot.decision is None and slot.commits.certified is None:
                 self._abandon(slot.height, "no quorum possible")
         elif self.id not in slot.commits.votes and slot.proposal is not None and slot.proposal.digest == pair.block:
             slot.prepared = PreparedCertificate(self.view, slot.proposal, pair.output, ballot.voters(pair))
@@ -204,8 +205,7 @@ class Pbft:
         before = self.decided
         while (slot := self._slots.get(self.decided + 1)) is not None and slot.decision is not None:
             decision = slot.decision
-            self.decided += 1
-            self.state = sha256(self.state + decision.block.digest + decision.output).digest()
+            self._reach(self.decided + 1, sha256(self.state + decision.block.digest + decision.output).digest())
             self._emit(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
             self._fetch_if_dissenting(slot)
             if self.decided % self.config.checkpoint_interval == 0:
@@ -213,20 +213,31 @@ class Pbft:
         if self.decided > before:
             self._after_progress()
 
+    def _reach(self, height: int, state: bytes) -> None:
+        self.decided, self.state = height, state
+        if self.halt_at is not None and self.halt_at <= height:
+            self.halt_at = None  # others went on: a faulty leader showed the evidence for halting to this one alone
+
     def _after_progress(self) -> None:
         if self.active:  # a replica between two views goes on waiting for the next one
             self._views_without_progress = 0
             self._restart_timer()
+            self._take_up_reproposals()  # a halt may have been lifted
             self._propose()
 
     def _fetch_if_dissenting(self, slot: Slot) -> None:
-        decision = slot.decision
-        if decision is not None and slot.dissents:
-            request = OutputRequest(self.id, self.view, slot.height, decision.output)
-            self._emit_to_one_of(decision.voters, request)
+        """Ask all who committed: some dissent themselves, some may be faulty, and a message may be lost."""
+        if slot.decision is None or not slot.dissents:
+            return
+        request = OutputRequest(self.id, self.view, slot.height, slot.decision.output)
+        for voter in slot.decision.voters:
+            if voter != self.id:
+                self._emit(Send(voter, request))
 
     def _on_output_request(self, message: OutputRequest) -> None:
-        self._emit(Send(message.sender, OutputResponse(self.id, message.view, message.height, message.output)))
+        slot = self._slots.get(message.height)
+        if slot is not None and slot.own is not None and slot.own.output == message.output:
+            self._emit(Send(message.sender, OutputResponse(self.id, message.view, message.height, message.output)))
 
     def _on_output_response(self, message: OutputResponse) -> None:
         slot = self._slots.get(message.height)
@@ -250,15 +261,10 @@ class Pbft:
     def _voting_slot(self, message: PrePrepare | Prepare | Commit) -> Slot | None:
         """The slot that a message of this view belongs to; one of a later view is kept for then."""
         if message.view != self.view or not self.active:
-            self._keep_if_early(message)
+            if message.view >= self.view:
+                self._early.keep(message)
             return None
         return self._slots.get(message.height) or self._slot(message.height)
-
-    def _keep_if_early(self, message: PrePrepare | Prepare | Commit) -> None:
-        if message.view >= self.view:
-            kept = self._early.setdefault(message.sender, [])
-            if len(kept) < 3 * self.config.watermark_window:  # as many as one view can hold; the rest is lost
-                kept.append(message)
 
     def _vote_checkpoint(self) -> None:
         vote = Checkpoint(self.id, self.decided, self.state)
@@ -273,7 +279,6 @@ class Pbft:
             self._ask_one_of(self._checkpoints.add_ahead(vote))
         elif stable := self._checkpoints.add(vote):
             self._stabilise(stable)
-            self._propose()
 
     def _stabilise(self, stable: StableCheckpoint) -> None:
         """A quorum stands at this height: forget what lies below, and let the watermarks move."""
@@ -285,11 +290,15 @@ class Pbft:
             self._abandoned = {height for height in self._abandoned if height > stable.height}
             self._slots = {height: slot for height, slot in self._slots.items() if height > stable.height}
             self._take_up_reproposals()
+            self._propose()
 
     # --- catching up (C&L 4.3 and 4.6, state transfer) ----------------------------------------------------
 
     def _ask_one_of(self, replicas: tuple[int, ...]) -> None:
-        self._emit_to_one_of(replicas, SyncRequest(self.id, self.view, self.decided, self.stable.height))
+        """Ask the first of some replicas that all could answer; the timer asks everybody if that one does not."""
+        witness = next((replica for replica in replicas if replica != self.id), None)
+        if witness is not None:
+            self._emit(Send(witness, SyncRequest(self.id, self.view, self.decided, self.stable.height)))
 
     def _on_sync_request(self, message: SyncRequest) -> None:
         self._help(message.sender, message.view, message.decided, message.stable)
@@ -308,15 +317,11 @@ class Pbft:
 
     def _own_votes(self) -> tuple[PrePrepare | Prepare | Commit, ...]:
         votes: list[PrePrepare | Prepare | Commit] = []
-        for height, slot in sorted(self._slots.items()):
-            if slot.decision is not None:
-                continue
-            if slot.proposal is not None and self.config.leader(self.view) == self.id:
-                votes.append(PrePrepare(self.id, self.view, slot.proposal))
-            if slot.prepare_vote is not None:
-                votes.append(Prepare(self.id, self.view, height, slot.prepare_vote))
-            if self.id in slot.commits.votes:
-                votes.append(Commit(self.id, self.view, height, slot.commits.votes[self.id]))
+        for _, slot in sorted(self._slots.items()):
+            if slot.decision is None:
+                if slot.proposal is not None and self.config.leader(self.view) == self.id:
+                    votes.append(PrePrepare(self.id, self.view, slot.proposal))
+                votes.extend(slot.votes_of(self.id, self.view))
         return tuple(votes)
 
     def _on_sync(self, message: Sync) -> None:
@@ -337,7 +342,7 @@ class Pbft:
         if stable.height <= self.decided:
             self._stabilise(stable)
             return
-        self.decided, self.state = stable.height, stable.state
+        self._reach(stable.height, stable.state)
         self._emit(Adopt(stable.height, stable.state))
         self._stabilise(stable)
         self._after_progress()
@@ -356,10 +361,11 @@ class Pbft:
 
     def _leave_for(self, view: int) -> None:
         self.view, self.active = view, False
-        self._early = {s: [early for early in kept if early.view >= view] for s, kept in self._early.items()}
+        self._reproposals = {}
+        self._early.forget_before(view)
         self._views_without_progress += 1
         change = self._view_change()
-        self._view_changes[self.id] = change
+        self._view_changes.add(change)
         self._emit(Broadcast(change))
         self._emit(SetTimer(self._timeout_ns))
         self._begin_view_if_leading()
@@ -379,11 +385,10 @@ class Pbft:
 
     def _insist_on_next_view(self) -> None:
         """The next view does not begin: its leader is silent, or too few ask for it yet."""
-        asking = [sender for sender, change in self._view_changes.items() if change.view >= self.view]
-        if self.quorum.is_quorum(asking):
+        if self._view_changes.quorum_reached(self.view):
             self._leave_for(self.view + 1)
         else:
-            self._emit(Broadcast(self._view_changes[self.id]))
+            self._emit(Broadcast(self._view_changes.by(self.id)))
             self._emit(SetTimer(self._timeout_ns))
 
     def _on_view_change(self, message: ViewChange) -> None:
@@ -393,26 +398,23 @@ class Pbft:
             self._on_checkpoint(vote)
         if message.view < self.view or (message.view == self.view and self.active) or message.decided < self.decided:
             self._help(message.sender, message.view - 1, message.decided, message.stable.height)
-        known = self._view_changes.get(message.sender)
-        if message.view < self.view or (known is not None and known.view >= message.view):
-            return
-        self._view_changes[message.sender] = message
-        self._join_others()
-        self._begin_view_if_leading()
+        if message.view >= self.view and self._view_changes.add(message):
+            self._join_others()
+            self._begin_view_if_leading()
 
     def _join_others(self) -> None:
-        """Enough replicas left this view that one of them is honest: follow to the nearest of their views."""
-        ahead = {sender: change for sender, change in self._view_changes.items() if change.view > self.view}
-        if self.quorum.has_honest(ahead):
-            watermarks = range(self.stable.height + 1, self.stable.height + self.config.watermark_window + 1)
-            self._abandoned.update(h for change in ahead.values() for h in change.abandoned if h in watermarks)
-            self._leave_for(min(change.view for change in ahead.values()))
+        """Enough replicas left this view that one of them is honest: follow."""
+        view = self._view_changes.surely_left_for(self.view)
+        if view is not None:
+            given_up = {height for change in self._view_changes.beyond(self.view) for height in change.abandoned}
+            self._abandoned |= given_up & self._slots.keys()
+            self._leave_for(view)
 
     def _begin_view_if_leading(self) -> None:
         if self.active or self.config.leader(self.view) != self.id:
             return
-        changes = tuple(change for _, change in sorted(self._view_changes.items()) if change.view == self.view)
-        if self.quorum.is_quorum(change.sender for change in changes):
+        changes = self._view_changes.quorum_for(self.view)
+        if changes is not None:
             new_view = NewView(self.id, self.view, changes)
             self._emit(Broadcast(new_view))
             self._begin_view(new_view)
@@ -426,11 +428,12 @@ class Pbft:
             self._begin_view(message)
 
     def _begin_view(self, new_view: NewView) -> None:
-        plan = plan_new_view(new_view.view_changes, self.config.policy, self.source)
+        plan = plan_new_view(new_view.view_changes, self.quorum, self.config.policy, self.source)
         self.view, self.active, self._new_view = new_view.view, True, new_view
-        self._view_changes = {s: change for s, change in self._view_changes.items() if change.view > self.view}
+        self._view_changes.forget(self.view)
+        self._abandoned = set()
         for slot in self._slots.values():
-            slot.begin_view(self.quorum)
+            slot.begin_view()
         self._reproposals = {reproposal.block.height: reproposal for reproposal in plan.reproposals}
         if plan.halt_at is not None and (self.halt_at is None or plan.halt_at < self.halt_at):
             self.halt_at = plan.halt_at
@@ -439,7 +442,8 @@ class Pbft:
         self._stabilise(plan.stable)
         self._take_up_reproposals()
         self._propose()
-        self._replay_early()
+        for vote in self._early.take():
+            self._HANDLERS[vote.__class__](self, vote)
 
     def _take_up_reproposals(self) -> None:
         """Vote on what the new view proposes again, at the heights that lie between the watermarks by now."""
@@ -447,12 +451,6 @@ class Pbft:
             slot = self._slot(height)
             if slot is not None and slot.proposal is None and height <= self._high:
                 self._accept(slot, reproposal.block, reproposal.output)
-
-    def _replay_early(self) -> None:
-        early, self._early = self._early, {}
-        for sender in sorted(early):
-            for message in early[sender]:
-                self._HANDLERS[message.__class__](self, message)
 
     # --- timer and effects --------------------------------------------------------------------------------
 
@@ -468,12 +466,6 @@ class Pbft:
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
-
-    def _emit_to_one_of(self, replicas: tuple[int, ...], message: Message) -> None:
-        """Ask the first of some replicas that all could answer; a timer asks everybody if that one does not."""
-        witness = next((replica for replica in replicas if replica != self.id), None)
-        if witness is not None:
-            self._emit(Send(witness, message))
 
     def _drain(self) -> Effects:
         if not self._effects:

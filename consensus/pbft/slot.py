@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 from consensus.ballot import Ballot
-from consensus.pbft.messages import Decision, PreparedCertificate
+from consensus.pbft.messages import Commit, Decision, Prepare, PreparedCertificate
 from consensus.protocol import Block, Pair
 from consensus.quorum import QuorumSystem
 
 
+@dataclass(slots=True)
 class Slot:
     """One height between the watermarks.
 
-    The first five belong to a view and are forgotten when the next begins; the others outlast it.
-
     Attributes:
+        prepared: the latest prepared certificate of any view; a later view may decide nothing else.
+        own: what this replica itself computed last, and for which block.
+        decision: the commit certificate, once there is one.
         proposal: the block that the leader of this view proposed.
         bound_output: the certified output that came with it, if a new view proposed it again.
         prepares, commits: the votes of this view.
         prepare_vote: this replica's own prepare in this view.
-        prepared: the latest prepared certificate of any view; a later view may decide nothing else.
-        own: what this replica itself computed last, and for which block.
-        decision: the commit certificate, once there is one.
     """
 
-    __slots__ = (
-        "bound_output",
-        "commits",
-        "decision",
-        "height",
-        "own",
-        "prepare_vote",
-        "prepared",
-        "prepares",
-        "proposal",
-    )
+    height: int
+    quorum: QuorumSystem
+    prepared: PreparedCertificate | None = None
+    own: Pair | None = None
+    decision: Decision | None = None
+    # These belong to a view and are forgotten when the next begins.
+    proposal: Block | None = field(init=False)
+    bound_output: bytes | None = field(init=False)
+    prepares: Ballot[Pair] = field(init=False)
+    commits: Ballot[Pair] = field(init=False)
+    prepare_vote: Pair | None = field(init=False)
 
-    def __init__(self, height: int, quorum: QuorumSystem) -> None:
-        self.height = height
-        self.prepared: PreparedCertificate | None = None
-        self.own: Pair | None = None
-        self.decision: Decision | None = None
-        self.begin_view(quorum)
+    def __post_init__(self) -> None:
+        self.begin_view()
 
-    def begin_view(self, quorum: QuorumSystem) -> None:
+    def begin_view(self) -> None:
         """Forget the votes and the proposal of the view before."""
-        self.proposal: Block | None = None
-        self.bound_output: bytes | None = None
-        self.prepares: Ballot[Pair] = Ballot(quorum)
-        self.commits: Ballot[Pair] = Ballot(quorum)
-        self.prepare_vote: Pair | None = None
+        self.proposal = None
+        self.bound_output = None
+        self.prepares = Ballot(self.quorum)
+        self.commits = Ballot(self.quorum)
+        self.prepare_vote = None
 
     def block_of(self, pair: Pair) -> Block | None:
         """The whole block behind a vote, if this replica has seen it."""
@@ -57,6 +55,19 @@ class Slot:
         if self.prepared is not None and self.prepared.block.digest == pair.block:
             return self.prepared.block
         return None
+
+    def votes_of(self, replica: int, view: int) -> Iterator[Prepare | Commit]:
+        """This replica's own votes of this view, to say them once more."""
+        if self.prepare_vote is not None:
+            yield Prepare(replica, view, self.height, self.prepare_vote)
+        if replica in self.commits.votes:
+            yield Commit(replica, view, self.height, self.commits.votes[replica])
+
+    @property
+    def awaits_execution(self) -> bool:
+        """Is this replica to vote here with an output that it has not computed yet?"""
+        is_free = self.proposal is not None and self.bound_output is None
+        return is_free and self.prepare_vote is None and self.decision is None
 
     @property
     def dissents(self) -> bool:
@@ -68,10 +79,3 @@ class Slot:
             and own.block == decision.block.digest
             and own.output != decision.output
         )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Slot):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]  # a slot changes; it is compared, never a key
