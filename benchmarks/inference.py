@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.runs import scenario, timed
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 
 WIDTH = 1_536
 LAYERS = 3

@@ -16,7 +16,7 @@ MEMORY_TARGET = 1.2
 _PROGRAM = """
 import resource, sys, time
 from benchmarks.runs import timed
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 from lastbit.scenario import Scenario, load_scenario
 plain = load_scenario("one-in-ten-thousand").resolved() | {"divergence": None, "expect": None}
 prepared = Prepared(Scenario.from_resolved(plain).with_overrides(blocks=int(sys.argv[1])))

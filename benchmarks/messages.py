@@ -9,7 +9,7 @@ import statistics
 
 from benchmarks import simpy_loop
 from benchmarks.runs import scenario, timed
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 
 REPLICAS = 16
 BLOCKS = 60

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 from lastbit.scenario import Scenario
 from lastbit.simulation import Simulation
 from simcore.trace import TraceWriter

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 
 from benchmarks.runs import scenario, timed
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 
 BLOCKS = {4: 1_200, 16: 120, 64: 12}
 REPEATS = 5

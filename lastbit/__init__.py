@@ -11,15 +11,13 @@ loaded when it is first used.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lastbit.result import Result as Result
-    from lastbit.run import run as run
+    from lastbit.running import run as run
     from lastbit.scenario import Scenario as Scenario
     from lastbit.scenario import ScenarioError as ScenarioError
     from lastbit.scenario import load_scenario as load_scenario
@@ -31,7 +29,7 @@ _ROOMS = {
     "Scenario": "lastbit.scenario",
     "ScenarioError": "lastbit.scenario",
     "load_scenario": "lastbit.scenario",
-    "run": "lastbit.run",
+    "run": "lastbit.running",
 }
 
 
@@ -40,23 +38,14 @@ def __getattr__(name: str) -> object:
         return _version()
     if name not in _ROOMS:
         raise AttributeError(f"module 'lastbit' has no attribute {name!r}; it has {', '.join(__all__)}")
+    # Kept, so that the next use is a plain look-up. No module here has the name of one of these: importing it would
+    # put the module in the place of what is meant.
     value = globals()[name] = getattr(import_module(_ROOMS[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-class _Face(ModuleType):
-    """Keeps `lastbit.run` the function, although importing the module of that name would bind the module here."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _ROOMS and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def _version() -> str:

@@ -3,12 +3,14 @@
 The first question that answers "yes" names the cause:
 
 1. `no-quorum-alive`: do those who are up and speak weigh less than a quorum?
-2. `partition`: is there no group of them, each reaching the others, that weighs a quorum?
-3. `split-ballot`: did honest replicas with a quorum of weight execute the block, and no answer reach a quorum?
-4. `replica-behind`: is the chain done, and an honest replica has not caught up?
-5. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
-6. `faulty-leader`: is the leader of the last view faulty?
-7. `unexplained`: none of these.
+2. `nobody-honest`: is no honest replica up, so that nobody's decisions count?
+3. `partition`: is there no group of them, each reaching the others, that weighs a quorum?
+4. `split-ballot`: did honest replicas with a quorum of weight execute the block, and no answer reach a quorum?
+5. `replica-behind`: is the chain done, and an honest replica has not caught up?
+6. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
+7. `faulty-leader`: is the leader of the last view faulty?
+8. `messages-lost`: does the network lose messages, so that votes may be missing?
+9. `unexplained`: none of these.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Facts:
         policy: of the chain.
         silent: the replicas that never speak.
         down: the replicas that have crashed and are not back.
+        honest_up: the honest replicas that are up.
         groups: the replicas that reach each other, all groups.
         verdict: on the last attempt at the height; None where too few executed one block.
         halted: replicas have stopped voting, as the policy `halt` says.
@@ -45,12 +48,14 @@ class Facts:
         block_time_ns: an undisturbed block.
         timeout_max_ns: what timeouts grow to.
         leaders: who led the last view of each live replica, and their behaviour.
+        loss: the probability that a message is lost.
     """
 
     quorum: QuorumSystem
     policy: str
     silent: tuple[int, ...]
     down: tuple[int, ...]
+    honest_up: tuple[int, ...]
     groups: tuple[frozenset[int], ...]
     verdict: Verdict | None
     halted: bool
@@ -59,17 +64,20 @@ class Facts:
     block_time_ns: int
     timeout_max_ns: int
     leaders: Mapping[int, str]
+    loss: float
 
 
 def find_cause(facts: Facts) -> Cause:
     """The first cause that the facts bear out."""
     for question in (
         _no_quorum_alive,
+        _nobody_honest,
         _partition,
         _split_ballot,
         _replica_behind,
         _timeouts_too_short,
         _faulty_leader,
+        _messages_lost,
     ):
         cause = question(facts)
         if cause is not None:
@@ -90,6 +98,14 @@ def _no_quorum_alive(facts: Facts) -> Cause | None:
     )
 
 
+def _nobody_honest(facts: Facts) -> Cause | None:
+    if facts.honest_up:
+        return None
+    return Cause(
+        "nobody-honest", "nobody honest is up: every replica that speaks is faulty, and none of their words count"
+    )
+
+
 def _partition(facts: Facts) -> Cause | None:
     missing = {*facts.silent, *facts.down}
     speaking = [group - missing for group in facts.groups]
@@ -103,13 +119,13 @@ def _split_ballot(facts: Facts) -> Cause | None:
     verdict = facts.verdict
     if verdict is None or verdict.agreed:
         return None
-    honest = sum(len(line.replicas) for line in verdict.ballot)
-    what = f"no quorum, and none possible: {honest} votes, {len(verdict.ballot)} answers"
-    after = {
-        "halt": "; the replicas stopped voting, as the policy says" if facts.halted else "",
-        "retry": f"; tried again up to view {verdict.view}, the same each time",
-        "skip": "",
-    }[facts.policy]
+    votes = sum(len(line.replicas) for line in verdict.ballot)
+    what = f"no quorum, and none possible: {votes} votes, {len(verdict.ballot)} answers"
+    after = ""
+    if facts.policy == "halt" and facts.halted:
+        after = "; the replicas stopped voting, as the policy says"
+    elif facts.policy == "retry" and verdict.view > 0:
+        after = f"; tried again up to view {verdict.view}, in vain"
     return Cause("split-ballot", what + after)
 
 
@@ -135,6 +151,12 @@ def _faulty_leader(facts: Facts) -> Cause | None:
         return None
     leader, behaviour = min(faulty.items())
     return Cause("faulty-leader", f"replica {leader}, which leads, is faulty ({behaviour})")
+
+
+def _messages_lost(facts: Facts) -> Cause | None:
+    if not facts.loss:
+        return None
+    return Cause("messages-lost", f"the network loses {facts.loss:.2g} of all messages, and votes were missing")
 
 
 def _replicas(ids: tuple[int, ...]) -> str:

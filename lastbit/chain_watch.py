@@ -64,6 +64,7 @@ class ChainWatch:
         self._reached = dict.fromkeys(sorted(honest), 0)
         self._awaited = set(self._reached)  # live, and not beyond the frontier: the next height waits for them
         self._down: set[int] = set()
+        self._remembered = set(self._reached)  # who may still decide what is behind the others
         self._forgotten = 0
         self._heights: dict[int, Decided] = {}
         self._states: dict[int, bytes] = {}
@@ -99,9 +100,11 @@ class ChainWatch:
             self._fork(adopt.height, now_ns, "two-states", what, {known: [], adopt.state: [replica]})
         self._reach(replica, adopt.height)
 
-    def went_down(self, replica: int) -> None:
+    def went_down(self, replica: int, *, for_good: bool = False) -> None:
         """A replica crashed: nobody waits for it until it is back."""
         self._down.add(replica)
+        if for_good:
+            self._remembered.discard(replica)
         self._stop_waiting_for(replica)
 
     def came_up(self, replica: int) -> None:
@@ -111,8 +114,9 @@ class ChainWatch:
             self._awaited.add(replica)
 
     def everybody_reached(self, height: int) -> bool:
-        """Has every honest live replica decided this height by now?"""
-        return all(at >= height for replica, at in self._reached.items() if replica not in self._down)
+        """Has every honest live replica decided this height by now? Where there is none, nobody has."""
+        live = [at for replica, at in self._reached.items() if replica not in self._down]
+        return bool(live) and min(live) >= height
 
     def behind(self, height: int) -> tuple[int, ...]:
         """The honest live replicas that have not decided this height yet."""
@@ -123,8 +127,8 @@ class ChainWatch:
         return self._heights.get(height)
 
     def forget(self) -> None:
-        """Drop the heights that every honest replica, down or not, has behind it."""
-        lowest = min(self._reached.values(), default=0)
+        """Drop the heights that every honest replica has behind it, those included that are down and will be back."""
+        lowest = min((self._reached[replica] for replica in self._remembered), default=self.frontier)
         while self._forgotten < min(lowest, self.frontier):
             self._forgotten += 1
             self._heights.pop(self._forgotten, None)

@@ -41,6 +41,8 @@ def conclude(
     """Say what came of a run, and close its trace."""
     scenario, tally, chain = simulation.scenario, simulation.observation.tally, simulation.observation.chain
     outcome = _outcome(simulation, ended)
+    store = simulation.replicas[0].store
+    inferences = Inferences(asked=store.asked, run=store.run)  # before the questions asked here are counted, too
     stalls = tuple(_stall(simulation, stall) for stall in simulation.stalls.stalls)
     forks = tuple(_fork(simulation, fork) for fork in chain.forks)
     heights = Heights(
@@ -59,7 +61,6 @@ def conclude(
     simulation.trace.write("end", end)
     prediction = predict_scenario(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
-    store = simulation.replicas[0].store
     return Result(
         scenario=scenario.name,
         title=scenario.title,
@@ -95,7 +96,7 @@ def conclude(
         simulated_ns=simulation.world.now_ns,
         events=simulation.trace.digest.events,
         messages=simulation.network.delivered,
-        inferences=Inferences(asked=store.asked, run=store.run),
+        inferences=inferences,
         replicas=_replicas(simulation, tally),
         environment=current_environment(),
         versions_untested=untested_versions(),
@@ -114,9 +115,10 @@ def _outcome(simulation: Simulation, ended: Ended) -> Outcome:
 
 
 def _rate(simulation: Simulation, tally: Tally) -> Rate:
-    """First attempts that failed. Under `halt` the first failure ends the run, which makes the trials what is drawn."""
-    if simulation.scenario.chain.policy == "halt" and tally.first_attempt_failures == 1:
-        return first_failure_rate(tally.trials)
+    """First attempts that failed. Under `halt` the first failure ends the run, which makes the trials what is drawn;
+    heights that a pipeline had begun beyond it are none of them."""
+    if simulation.scenario.chain.policy == "halt" and tally.first_attempt_failures:
+        return first_failure_rate(tally.trials_to_first_failure)
     return binomial_rate(tally.first_attempt_failures, tally.trials)
 
 

@@ -21,7 +21,7 @@ def current_environment() -> Environment:
     return Environment(
         versions={"python": platform.python_version(), **{name: _version(name) for name in _DECIDING}},
         processor=platform.machine(),
-        processor_features=tuple(np.show_config(mode="dicts")["SIMD Extensions"]["found"]),
+        processor_features=_processor_features(),
     )
 
 
@@ -40,6 +40,11 @@ def untested_versions() -> tuple[str, ...]:
         for name in _DECIDING
         if name in tested and found[name] != tested[name]
     )
+
+
+def _processor_features() -> tuple[str, ...]:
+    """What the processor can do beyond what NumPy was built for; NumPy leaves the entry out where that is nothing."""
+    return tuple(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", ()))
 
 
 def _version(package: str) -> str:

@@ -25,6 +25,7 @@ class Tally:
 
     trials: int = 0
     first_attempt_failures: int = 0
+    trials_to_first_failure: int = 0
     first_failure_height: int | None = None
     retries: int = 0
     views: int = 0
@@ -105,9 +106,9 @@ class Observation:
         if replica in self.honest:
             self.halts.append(halt)
 
-    def went_down(self, replica: int) -> None:
+    def went_down(self, replica: int, *, for_good: bool = False) -> None:
         if replica in self.honest:
-            self.chain.went_down(replica)
+            self.chain.went_down(replica, for_good=for_good)
             self._close_heights(has_moved=False)
 
     def came_up(self, replica: int) -> None:
@@ -145,6 +146,7 @@ class Observation:
         return attempt
 
     def _close_heights(self, *, has_moved: bool) -> None:
+        before = self._closed
         while self._closed < self.chain.frontier:
             height = self._closed + 1
             decided = self.chain.at(height)
@@ -153,9 +155,9 @@ class Observation:
             self._record(self._height_record(height, decided.decide if decided else None, is_open=False))
             self._attempts.pop(height, None)
             self._closed = height
-            has_moved = True
-            self.chain.forget()
-        if has_moved:
+        if self._closed > before:
+            self.chain.forget()  # only now: a replica that adopts a state may close many heights at once
+        if has_moved or self._closed > before:
             self._progressed()
 
     def _verdicts(self, height: int) -> list[Verdict]:
@@ -178,6 +180,7 @@ class Observation:
         tally.retries += len(verdicts) - 1
         if not verdicts[0].agreed:
             tally.first_attempt_failures += 1
+            tally.trials_to_first_failure = tally.trials_to_first_failure or tally.trials
         for verdict in verdicts:
             if not verdict.agreed:
                 if tally.first_failure_height is None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,7 @@ from lastbit.cards import find_model_by_sha256
 from lastbit.environment import current_environment
 from lastbit.inputs import InputsError
 from lastbit.result import Environment
-from lastbit.run import Prepared
+from lastbit.running import Prepared
 from lastbit.scenario import Scenario
 from lastbit.scenario.tables import FileInputs
 from lastbit.wording import counted
@@ -27,6 +27,9 @@ from simcore.trace import TraceWriter
 from simcore.trace_reader import Trace, TraceError, TraceRecord, read_trace
 
 SHOWN_CHARACTERS_MAX = 300
+EVENTS_MAX = 1 << 62
+
+Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Replayed:
 
 class _Header(msgspec.Struct):
     scenario: dict[str, Any]
-    model_sha256: str
-    inputs_sha256: str
+    model_sha256: Sha256
+    inputs_sha256: Sha256
     environment: Environment
 
 
@@ -69,6 +72,7 @@ def replay(
     Raises:
         TraceError: the file is damaged or is no trace; names the line.
         ValueError: its scenario, model or inputs cannot be run, or are not those of the trace.
+        KeyboardInterrupt: the user cut the replay short, so that it says nothing.
     """
     trace = read_trace(path)
     try:
@@ -77,11 +81,13 @@ def replay(
         raise TraceError(path, 1, f"the header does not say what was run: {error}") from None
     prepared = Prepared(_scenario(header, path, model, inputs))
     _check_same_material(prepared, header, path)
-    recorded = trace.records()
+    recorded, events_max = trace.records(), _events_max(trace)
     try:
         with TraceWriter(None, prepared.header(), watch=lambda line: _compare(recorded, line)) as writer:
-            prepared.run(writer, command="", progress=progress, events_max=_events_max(trace))
+            prepared.run(writer, command="", progress=progress, events_max=events_max)
     except _Differs as difference:
+        if prepared.was_interrupted(events_max):
+            raise KeyboardInterrupt from None
         return Replayed(False, _difference_report(path, difference, header.environment))
     left = next(recorded, None)
     if left is not None:
@@ -99,11 +105,10 @@ def _events_max(trace: Trace) -> int | None:
     """Where a run was cut, in events of the world."""
     if not trace.cut:
         return None
-    last = None
-    for last in trace.records():
-        pass
-    cut_after = last.fields.get("cut_after") if last is not None else None
-    if not isinstance(cut_after, int):
+    cut_after = None
+    for record in trace.records():
+        cut_after = record.fields.get("cut_after")
+    if type(cut_after) is not int or not 0 <= cut_after < EVENTS_MAX:
         raise TraceError(trace.path, None, "the run was cut, and the trace does not say after how many events")
     return cut_after
 
@@ -148,10 +153,8 @@ def _check_same_material(prepared: Prepared, header: _Header, path: Path) -> Non
 
 def _sameness_report(path: Path, trace: Trace, then: Environment) -> str:
     cut = "; the run was cut there" if trace.cut else ""
-    lines = [
-        f"{path}: the same again: {counted(trace.records_total, 'record')}, {counted(trace.events_total, 'event')}{cut}",
-        f"trace {trace.trace_digest}",
-    ]
+    much = f"{counted(trace.records_total, 'record')}, {counted(trace.events_total, 'event')}"
+    lines = [f"{path}: the same again: {much}{cut}", f"trace {trace.trace_digest}"]
     return "\n".join(lines + _environment_lines(then))
 
 
@@ -165,7 +168,8 @@ def _difference_report(path: Path, difference: _Differs, then: Environment) -> s
             f"  {_shown(recorded.encoded)}",
         ]
     else:
-        lines = [f"{path}: DIFFERS at line {recorded.line}, the first record that does ({recorded.name})"]
+        name = _printable(recorded.name)
+        lines = [f"{path}: DIFFERS at line {recorded.line}, the first record that does ({name})"]
         lines += _field_lines(msgspec.json.decode(recorded.encoded), msgspec.json.decode(now))
     return "\n".join(lines + _environment_lines(then))
 
@@ -174,7 +178,7 @@ def _field_lines(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     lines = []
     for key in [*then, *(key for key in now if key not in then)]:
         if then.get(key) != now.get(key):
-            lines += [f"  {key}", f"    then  {_shown(then.get(key))}", f"    now   {_shown(now.get(key))}"]
+            lines += [f"  {_printable(key)}", f"    then  {_shown(then.get(key))}", f"    now   {_shown(now.get(key))}"]
     return lines
 
 
@@ -182,17 +186,16 @@ def _environment_lines(then: Environment) -> list[str]:
     """How the versions and the processor differ from those of the trace."""
     here = current_environment()
     lines = [
-        f"  {name} {then.versions.get(name, 'none')} then, {here.versions.get(name, 'none')} now"
+        _printable(f"  {name} {then.versions.get(name, 'none')} then, {here.versions.get(name, 'none')} now")
         for name in sorted({*then.versions, *here.versions})
         if then.versions.get(name) != here.versions.get(name)
     ]
     if then.processor != here.processor:
-        lines.append(f"  processor {then.processor} then, {here.processor} now")
+        lines.append(_printable(f"  processor {then.processor} then, {here.processor} now"))
     gone, new = _difference_of(then.processor_features, here.processor_features)
     if gone or new:
-        lines.append(
-            f"  processor features: {', '.join(gone) or 'none'} only then, {', '.join(new) or 'none'} only now"
-        )
+        only_then, only_now = ", ".join(gone) or "none", ", ".join(new) or "none"
+        lines.append(_printable(f"  processor features: {only_then} only then, {only_now} only now"))
     return ["versions or processor differ from those of the trace:", *lines] if lines else []
 
 
@@ -201,5 +204,10 @@ def _difference_of(then: tuple[str, ...], here: tuple[str, ...]) -> tuple[list[s
 
 
 def _shown(value: object) -> str:
-    text = value.decode() if isinstance(value, bytes) else msgspec.json.encode(value).decode()
-    return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…"
+    return _printable(value.decode() if isinstance(value, bytes) else msgspec.json.encode(value).decode())
+
+
+def _printable(text: str) -> str:
+    """Short, and without what could steer a terminal: a trace may come from a stranger."""
+    shown = text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…"
+    return "".join(character if character.isprintable() else "?" for character in shown)

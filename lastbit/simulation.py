@@ -95,6 +95,8 @@ class Simulation:
         self._receive = [node.protocol.receive for node in self.nodes]
         self._do = [node.do for node in self.nodes]
         self._progress = progress
+        self.ended: Ended | None = None
+        """How the run ended, from then on: also for those who are told of its last records."""
 
     # --- the run ------------------------------------------------------------------------------------------
 
@@ -109,10 +111,10 @@ class Simulation:
             if not self.network.is_down(node.id):
                 node.start()
         with ctrl_c_ends_the_run(self.world):
-            ended = self._run_until_an_end(events_max)
+            self.ended = self._run_until_an_end(events_max)
         self.observation.end()
         self.stalls.end()
-        return ended
+        return self.ended
 
     def _run_until_an_end(self, events_max: int | None) -> Ended:
         limit_ns = self.scenario.chain.until_ns or FOREVER_NS
@@ -185,14 +187,15 @@ class Simulation:
         return Node(replica, speaks, self.world, self.network, trace.digest, self.observation)
 
     def _schedule_crashes(self) -> None:
-        for crash in crashes_of(self.scenario):
-            self.world.call_at(crash.from_ns, partial(self._crash, crash.replica))
+        # In order of time: where one window ends as the next begins, the replica goes down last.
+        for crash in sorted(crashes_of(self.scenario), key=lambda crash: crash.from_ns):
+            self.world.call_at(crash.from_ns, partial(self._crash, crash.replica, for_good=crash.until_ns is None))
             if crash.until_ns is not None:
                 self.world.call_at(crash.until_ns, partial(self._recover, crash.replica))
 
-    def _crash(self, replica: int) -> None:
+    def _crash(self, replica: int, *, for_good: bool) -> None:
         self.nodes[replica].crash()
-        self.observation.went_down(replica)
+        self.observation.went_down(replica, for_good=for_good)
 
     def _recover(self, replica: int) -> None:
         self.observation.came_up(replica)
@@ -227,6 +230,7 @@ class Simulation:
             policy=self.scenario.chain.policy,
             silent=tuple(replica for replica, behaviour in self.behaviours.items() if behaviour == "silent"),
             down=down,
+            honest_up=tuple(live),
             groups=self._groups(),
             verdict=verdict,
             halted=bool(self.observation.halts),
@@ -235,6 +239,7 @@ class Simulation:
             block_time_ns=self.timing.block_ns,
             timeout_max_ns=self.timing.timeout_max_ns,
             leaders={leader: self.behaviours[leader] for leader in sorted(leaders)},
+            loss=self.scenario.network.loss,
         )
 
     def _groups(self) -> tuple[frozenset[int], ...]:

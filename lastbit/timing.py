@@ -21,8 +21,9 @@ class Timing:
 
     Attributes:
         block_ns: an undisturbed block: three slow but usual delays, and the slowest replica's computing.
-        timeout_ns: how long a replica waits for progress before it asks for the next view; four blocks by default.
-        timeout_max_ns: what timeouts grow to; sixteen times the first by default.
+        timeout_ns: how long a replica waits for progress before it asks for the next view; four blocks by default,
+            or the cap where that is less.
+        timeout_max_ns: what timeouts grow to, the cap; sixteen times the first by default.
         stall_after_ns: standing still for longer is a stall; ten blocks by default.
         give_up_after_ns: standing still for so long ends the run; twenty stalls by default.
     """
@@ -38,12 +39,13 @@ def timing_of(scenario: Scenario, compute_ns: int) -> Timing:
     """The times of a scenario whose slowest honest replica computes a block in `compute_ns`."""
     chain = scenario.chain
     block_ns = DELAYS_PER_BLOCK * _slow_delay_ns(scenario.network.latency) + chain.pipeline * compute_ns
-    timeout_ns = chain.timeout_ns or max(TIMEOUT_BLOCKS * block_ns, 2)
+    derived_ns = max(TIMEOUT_BLOCKS * block_ns, 2)
+    timeout_ns = chain.timeout_ns or min(derived_ns, chain.timeout_cap_ns or derived_ns)
     stall_after_ns = chain.stall_after_ns or max(STALL_AFTER_BLOCKS * block_ns, 1)
     return Timing(
         block_ns=block_ns,
         timeout_ns=timeout_ns,
-        timeout_max_ns=max(chain.timeout_cap_ns or TIMEOUT_CAP_TIMEOUTS * timeout_ns, timeout_ns),
+        timeout_max_ns=chain.timeout_cap_ns or TIMEOUT_CAP_TIMEOUTS * timeout_ns,
         stall_after_ns=stall_after_ns,
         give_up_after_ns=chain.give_up_after_ns or GIVE_UP_AFTER_STALLS * stall_after_ns,
     )

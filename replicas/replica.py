@@ -94,15 +94,16 @@ class Replica:
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
-        truths = tuple(self.answer(request, attempt).digest for request in requests)
+        answers = [self.answer(request, attempt) for request in requests]
+        truths = tuple(answer.digest for answer in answers)
         if self.marks is None:
             return _unmarked(truths)
         wrong = [self.marks.wrong_answer_index(request, self.id, attempt) for request in requests]
         if not any(index is not None for index in wrong):
             return _unmarked(truths)
         said = tuple(
-            truth if index is None else self._lie(request, attempt, index)
-            for request, truth, index in zip(requests, truths, wrong, strict=True)
+            answer.digest if index is None else self.form.digest(wrong_answer(answer.outputs, index, self.form))
+            for answer, index in zip(answers, wrong, strict=True)
         )
         return BlockAnswer(
             digest=root_digest(said),
@@ -137,9 +138,6 @@ class Replica:
     def compute_ns(self, requests: int) -> int:
         """Simulated time to answer that many requests, one after another."""
         return compute_ns(self.operations * requests, self.operations_per_second) if requests else 0
-
-    def _lie(self, request: int, attempt: int, index: int) -> bytes:
-        return self.form.digest(wrong_answer(self.answer(request, attempt).outputs, index, self.form))
 
     def _order(self, request: int, attempt: int) -> Order | None:
         shape = self.engine.order_shape

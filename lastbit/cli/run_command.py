@@ -65,7 +65,7 @@ def run(
         refuse_unwritable(trace, read_by_the_run=[path for path in read if path is not None])
     with progress_bar(loaded.name, quiet=quiet) as progress:
         result = lastbit.run(
-            loaded,
+            scenario,
             seed=seed,
             blocks=blocks,
             model=model,

@@ -40,7 +40,7 @@ class Expect(Table):
 class Chain(Table):
     """Who votes, how, and how far the chain is to go."""
 
-    replicas: Annotated[int, Whole("a number of replicas", low=1, high=REPLICAS_MAX)]
+    replicas: Annotated[int, Whole("a number of replicas", low=2, high=REPLICAS_MAX)]
     weights: tuple[Annotated[int, Whole("a voting weight", low=1, high=10**12)], ...] | None = None
     faulty_max: Annotated[int, Whole("a weight that may be faulty")] | None = None
     quorum: Annotated[int, Whole("the weight of a quorum", low=1)] | None = None

@@ -103,6 +103,7 @@ class Prepared:
         self.streams = Streams(scenario.seed)
         self.material: Material = load_material(scenario, self.streams)
         self.replicas = make_replicas(scenario, self.material, self.streams)
+        self._simulation: Simulation | None = None
 
     def header(self) -> dict[str, Any]:
         """All that a replay needs: the whole scenario, what it runs by sha256, and where it ran."""
@@ -123,6 +124,13 @@ class Prepared:
         events_max: int | None = None,
     ) -> Result:
         """Let it happen once, and close the trace. With `events_max` it is cut there, as if it were interrupted."""
-        simulation = Simulation(self.scenario, self.replicas, self.streams, writer, progress)
+        simulation = self._simulation = Simulation(self.scenario, self.replicas, self.streams, writer, progress)
         ended = simulation.run(events_max=events_max)
         return conclude(simulation, self.material, ended, command=command, trace_file=trace)
+
+    def was_interrupted(self, events_max: int | None = None) -> bool:
+        """Did the user cut the run short, before any `events_max`?"""
+        simulation = self._simulation
+        if simulation is None or simulation.ended is None or not simulation.ended.interrupted:
+            return False
+        return events_max is None or simulation.world.events < events_max

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from support.observing import decide, digest
+
+from consensus.protocol import Adopt, Block
+from consensus.quorum import QuorumSystem
+from lastbit.chain_watch import ChainWatch
+
+FOUR = QuorumSystem.equal(4)
+
+
+def watch(honest: int = 4) -> ChainWatch:
+    return ChainWatch(FOUR, range(honest))
+
+
+def all_decide(chain: ChainWatch, height: int, replicas: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+    for replica in replicas:
+        chain.decided(replica, decide(height), height)
+
+
+def test_the_frontier_waits_for_the_last_honest_replica_and_the_tip_for_the_first() -> None:
+    chain = watch()
+    all_decide(chain, 1, (0, 1, 2))
+
+    assert (chain.tip, chain.frontier, chain.behind(1)) == (1, 0, (3,))
+
+    all_decide(chain, 1, (3,))
+
+    assert (chain.tip, chain.frontier, chain.behind(1)) == (1, 1, ())
+
+
+def test_nobody_waits_for_a_replica_that_is_down() -> None:
+    chain = watch()
+    all_decide(chain, 1, (0, 1, 2))
+    chain.went_down(3)
+
+    assert chain.frontier == 1
+    assert chain.everybody_reached(1)
+
+
+def test_a_replica_that_is_back_is_waited_for_again_and_the_frontier_never_goes_back() -> None:
+    chain = watch()
+    chain.went_down(3)
+    for height in (1, 2, 3):
+        all_decide(chain, height, (0, 1, 2))
+    chain.came_up(3)
+
+    assert chain.frontier == 3
+    assert not chain.everybody_reached(3)
+
+    all_decide(chain, 4, (0, 1, 2))
+
+    assert chain.frontier == 3
+    for height in (1, 2, 3, 4):
+        all_decide(chain, height, (3,))
+    assert chain.frontier == 4
+
+
+def test_a_height_that_nobody_is_left_to_reach_was_not_reached() -> None:
+    chain = watch()
+    all_decide(chain, 1)
+    for replica in range(4):
+        chain.went_down(replica)
+
+    assert not chain.everybody_reached(2)
+    assert not ChainWatch(FOUR, ()).everybody_reached(1)
+
+
+def test_two_outputs_at_one_height_are_a_fork_at_the_moment_of_the_second() -> None:
+    chain = watch()
+    chain.decided(0, decide(1, "a"), 10)
+    assert chain.forks == []
+    chain.decided(1, decide(1, "b"), 20)
+
+    (fork,) = chain.forks
+    assert (fork.height, fork.at_ns, fork.kind) == (1, 20, "two-decisions")
+    assert fork.what == "honest replicas decided different outputs"
+    assert fork.sides == ((digest("a"), (0,)), (digest("b"), (1,)))
+
+
+def test_two_blocks_at_one_height_are_a_fork() -> None:
+    chain = watch()
+    chain.decided(0, decide(1), 10)
+    chain.decided(1, decide(1, requests=()), 20)
+
+    (fork,) = chain.forks
+    assert fork.what == "honest replicas decided different blocks"
+    assert fork.sides == ((Block(1, (0,)).digest, (0,)), (Block(1, ()).digest, (1,)))
+
+
+def test_a_fork_is_told_once_however_many_join_its_sides() -> None:
+    chain = watch()
+    for replica, output in enumerate("abab"):
+        chain.decided(replica, decide(1, output), replica)
+
+    assert len(chain.forks) == 1
+
+
+def test_a_fork_is_found_although_the_other_side_was_down_meanwhile() -> None:
+    chain = watch()
+    chain.went_down(3)
+    for height in range(1, 50):
+        all_decide(chain, height, (0, 1, 2))
+        chain.forget()
+    chain.came_up(3)
+    chain.decided(3, decide(1, "b"), 99)
+
+    assert [fork.height for fork in chain.forks] == [1]
+
+
+def test_a_decision_without_a_quorum_of_voters_is_a_violation_by_itself() -> None:
+    chain = watch()
+    chain.decided(0, decide(1, voters=(0, 1)), 10)
+
+    (fork,) = chain.forks
+    assert fork.kind == "no-certificate"
+    assert fork.what == "replica 0 decided on votes of weight 2; a quorum is 3"
+
+
+def test_naming_a_voter_twice_makes_no_quorum() -> None:
+    chain = watch()
+    chain.decided(0, decide(1, voters=(0, 1, 1)), 10)
+
+    assert [fork.kind for fork in chain.forks] == ["no-certificate"]
+
+
+def test_an_adopted_state_that_nobody_decided_is_a_fork() -> None:
+    chain = watch()
+    all_decide(chain, 1, (0, 1, 2))
+    chain.adopted(3, Adopt(1, digest("elsewhere")), 10)
+
+    (fork,) = chain.forks
+    assert (fork.kind, fork.height) == ("two-states", 1)
+
+
+def test_an_adopted_state_that_was_decided_is_none_and_counts_as_reached() -> None:
+    chain = watch()
+    for height in (1, 2, 3):
+        all_decide(chain, height, (0, 1, 2))
+    chain.adopted(3, Adopt(3, decide(3).state), 10)
+
+    assert chain.forks == []
+    assert chain.frontier == 3
+
+
+def test_a_state_that_differs_although_its_outputs_agree_is_a_fork() -> None:
+    chain = watch()
+    all_decide(chain, 1, (0, 1, 2))
+    chain.adopted(3, Adopt(1, replace(decide(1), state=digest("other history")).state), 10)
+
+    assert [fork.kind for fork in chain.forks] == ["two-states"]
+
+
+def kept(chain: ChainWatch) -> int:
+    return len(chain._heights) + len(chain._states)
+
+
+def test_what_everybody_has_behind_them_is_forgotten() -> None:
+    chain = watch()
+    for height in range(1, 1_001):
+        all_decide(chain, height)
+        chain.forget()
+
+    assert kept(chain) == 0
+
+
+def test_what_a_replica_that_will_be_back_may_still_decide_is_remembered() -> None:
+    chain = watch()
+    chain.went_down(3)
+    for height in range(1, 101):
+        all_decide(chain, height, (0, 1, 2))
+        chain.forget()
+
+    assert chain.at(1) is not None
+
+
+def test_a_replica_that_is_gone_for_good_keeps_nothing_alive() -> None:
+    chain = watch()
+    chain.went_down(3, for_good=True)
+    for height in range(1, 101):
+        all_decide(chain, height, (0, 1, 2))
+        chain.forget()
+
+    assert kept(chain) == 0

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from typing import Any
+
+from support.observing import answer, decide, digest
+
+from consensus.pbft.messages import NewView, Prepare
+from consensus.protocol import Adopt, Block, Halt, Pair
+from consensus.quorum import QuorumSystem
+from lastbit.observation import FAILURES_KEPT_MAX, Observation
+
+QUORUM = QuorumSystem.equal(4)
+
+
+class Watched:
+    """An observation, and what came out of it."""
+
+    def __init__(self, honest: range | tuple[int, ...] = range(4)) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.progressed = 0
+        self.observation = Observation(
+            QUORUM, honest, now_ns=lambda: 7, record=self.records.append, progressed=self._progressed
+        )
+
+    def _progressed(self) -> None:
+        self.progressed += 1
+
+    def execute(self, height: int, answers: str, *, view: int = 0, empty: bool = False) -> None:
+        """Replica i answers the i-th letter; a dot says nothing."""
+        block = Block(height, () if empty else (height - 1,))
+        for replica, said in enumerate(answers):
+            if said != ".":
+                self.observation.executed(replica, block, view, answer(said), done_ns=100 * height + replica)
+
+    def decide(
+        self, height: int, output: str, replicas: tuple[int, ...] = (0, 1, 2, 3), *, empty: bool = False
+    ) -> None:
+        for replica in replicas:
+            self.observation.decided(replica, decide(height, output, requests=() if empty else None))
+
+
+def test_a_height_on_which_all_agree_is_unanimous_and_a_trial() -> None:
+    watched = Watched()
+    watched.execute(1, "aaaa")
+    watched.decide(1, "a")
+
+    tally = watched.observation.tally
+    assert (tally.unanimous, tally.with_dissent, tally.skipped) == (1, 0, 0)
+    assert (tally.trials, tally.first_attempt_failures) == (1, 0)
+
+
+def test_one_who_answered_otherwise_is_dissent_and_no_failure() -> None:
+    watched = Watched()
+    watched.execute(1, "aaba")
+    watched.decide(1, "a")
+
+    tally = watched.observation.tally
+    assert (tally.unanimous, tally.with_dissent, tally.first_attempt_failures) == (0, 1, 0)
+    assert watched.records[0]["dissent"] == [2]
+
+
+def test_a_second_attempt_that_agrees_heals_the_height_and_leaves_the_failure() -> None:
+    watched = Watched()
+    watched.execute(1, "abcd")
+    watched.execute(1, "aaaa", view=1)
+    watched.decide(1, "a")
+
+    tally = watched.observation.tally
+    assert (tally.trials, tally.first_attempt_failures, tally.retries) == (1, 1, 1)
+    assert (tally.unanimous, tally.first_failure_height) == (1, 1)
+    assert [(verdict.view, verdict.at_ns) for verdict in tally.failures] == [(0, 103)]
+
+
+def test_a_first_attempt_that_too_few_executed_is_none_and_the_next_is_the_first() -> None:
+    watched = Watched()
+    watched.execute(1, "ab..")
+    watched.execute(1, "aaaa", view=1)
+    watched.decide(1, "a")
+
+    tally = watched.observation.tally
+    assert (tally.trials, tally.first_attempt_failures, tally.retries) == (1, 0, 0)
+
+
+def test_an_empty_block_is_skipped_and_no_attempt_at_anything() -> None:
+    watched = Watched()
+    watched.execute(1, "abcd")
+    watched.execute(1, "eeee", view=1, empty=True)
+    watched.decide(1, "e", empty=True)
+
+    tally = watched.observation.tally
+    assert (tally.trials, tally.first_attempt_failures, tally.retries, tally.skipped) == (1, 1, 0, 1)
+
+
+def test_what_byzantine_replicas_execute_is_not_looked_at_and_what_they_vote_is() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    watched.execute(1, "aabX")
+    watched.observation.voted(3, Prepare(3, 0, 1, Pair(Block(1, (0,)).digest, digest("a"))))
+    watched.decide(1, "a", (0, 1, 2))
+
+    tally = watched.observation.tally
+    assert tally.first_attempt_failures == 0
+    assert watched.records[0]["attempts"][0]["ballot"][0]["replicas"] == [0, 1, 3]
+
+
+def test_an_honest_replica_that_lies_behind_answers_for_heights_long_closed_in_vain() -> None:
+    watched = Watched()
+    watched.execute(1, "aaaa")
+    watched.decide(1, "a")
+    watched.execute(1, "b...")
+
+    assert watched.observation.tally.trials == 1
+    assert watched.observation.last_attempt(1) is None
+
+
+def test_an_adopted_state_closes_every_height_that_it_covers() -> None:
+    watched = Watched()
+    for height in (1, 2, 3):
+        watched.execute(height, "aaa.")
+        watched.decide(height, "a", (0, 1, 2))
+    assert watched.records == []
+    watched.observation.adopted(3, Adopt(3, decide(3, "a").state))
+
+    assert [record["height"] for record in watched.records] == [1, 2, 3]
+    assert all("decided" in record for record in watched.records)
+    assert watched.observation.tally.unanimous == 3
+
+
+def test_a_crash_of_the_last_who_was_waited_for_closes_the_height() -> None:
+    watched = Watched()
+    watched.execute(1, "aaa.")
+    watched.decide(1, "a", (0, 1, 2))
+    before = watched.progressed
+    watched.observation.went_down(3)
+
+    assert watched.progressed == before + 1
+    assert watched.observation.tally.unanimous == 1
+
+
+def test_the_chain_moves_with_the_first_decision_and_with_the_last() -> None:
+    watched = Watched()
+    watched.execute(1, "aaaa")
+    moved = []
+    for replica in range(4):
+        watched.decide(1, "a", (replica,))
+        moved.append(watched.progressed)
+
+    assert moved == [1, 1, 1, 2]
+
+
+def test_divergence_and_marks_are_counted_apart() -> None:
+    watched = Watched()
+    block = Block(1, (0,))
+    for replica in range(3):
+        watched.observation.executed(replica, block, 0, answer("a"), 0)
+    watched.observation.executed(3, block, 0, answer("lie", truths=("a",), marked=(True,)), 0)
+    watched.decide(1, "a")
+
+    tally = watched.observation.tally
+    assert (tally.natural_divergence, tally.injected, tally.injected_changed) == (0, 1, 1)
+    assert (tally.compared[3], tally.differing.get(3, 0)) == (1, 0)
+
+    watched.execute(2, "aaab")
+    watched.decide(2, "a")
+
+    assert (tally.natural_divergence, tally.injected) == (1, 1)
+    assert (tally.compared[3], tally.differing[3]) == (2, 1)
+
+
+def test_a_request_tried_twice_diverges_once() -> None:
+    watched = Watched()
+    watched.execute(1, "abcd")
+    watched.execute(1, "abcd", view=1)
+    watched.execute(1, "aaaa", view=2)
+    watched.decide(1, "a")
+
+    assert watched.observation.tally.natural_divergence == 1
+
+
+def test_an_attempt_cut_by_the_end_counts_only_where_no_missing_vote_could_turn_it() -> None:
+    open_still = Watched()
+    open_still.execute(1, "aab.")
+    open_still.observation.end()
+    settled = Watched()
+    settled.execute(1, "abc.")
+    settled.observation.end()
+
+    assert open_still.observation.tally.trials == 0
+    assert settled.observation.tally.first_attempt_failures == 1
+    assert open_still.records[0]["open"] is True
+
+
+def test_replicas_that_halted_have_settled_what_they_halted_on() -> None:
+    watched = Watched()
+    watched.execute(1, "aab.")
+    watched.observation.halted(0, Halt(1, 1))
+    watched.observation.end()
+
+    assert watched.observation.tally.first_attempt_failures == 1
+
+
+def test_trials_up_to_the_first_failure_leave_out_what_a_pipeline_began_beyond_it() -> None:
+    watched = Watched()
+    for height, answers in enumerate(("aaaa", "abcd", "aaaa", "abcd"), start=1):
+        watched.execute(height, answers)
+    watched.observation.end()
+
+    tally = watched.observation.tally
+    assert (tally.trials, tally.first_attempt_failures, tally.trials_to_first_failure) == (4, 2, 2)
+
+
+def test_the_highest_view_that_began_is_remembered() -> None:
+    watched = Watched()
+    for view in (1, 3, 2):
+        watched.observation.voted(view, NewView(view, view, ()))
+
+    assert watched.observation.tally.views == 3
+
+
+def test_failures_are_kept_up_to_a_limit_and_counted_beyond() -> None:
+    watched = Watched()
+    for height in range(1, FAILURES_KEPT_MAX + 21):
+        watched.execute(height, "abcd")
+        watched.decide(height, "a")
+
+    tally = watched.observation.tally
+    assert len(tally.failures) == FAILURES_KEPT_MAX
+    assert tally.first_attempt_failures == FAILURES_KEPT_MAX + 20
+
+
+def test_nothing_grows_with_the_heights() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    for height in range(1, 2_001):
+        watched.execute(height, "aaa.")
+        watched.observation.voted(3, Prepare(3, 0, height, Pair(Block(height, (height - 1,)).digest, digest("a"))))
+        watched.decide(height, "a", (0, 1, 2))
+        watched.records.clear()
+
+    observation = watched.observation
+    holds = [*vars(observation).values(), *vars(observation.chain).values()]
+    holds += [getattr(observation.tally, name) for name in type(observation.tally).__slots__]
+    assert max(len(held) for held in holds if isinstance(held, (dict, list, set))) <= 4
