@@ -24,47 +24,51 @@ class Ballot(Generic[Value]):
         False
     """
 
-    __slots__ = ("_heaviest", "_missing", "certified", "equivocators", "quorum", "votes", "weight")
+    __slots__ = ("_threshold", "_weights", "certified", "is_split", "quorum", "votes", "weight")
 
     def __init__(self, quorum: QuorumSystem) -> None:
         self.quorum = quorum
         self.votes: dict[int, Value] = {}
         self.weight: dict[Value, int] = {}
-        self.equivocators: set[int] = set()
         self.certified: Value | None = None
-        self._heaviest = 0
-        self._missing = quorum.total
+        self.is_split = False  # are there votes for several values?
+        self._weights = quorum.weights
+        self._threshold = quorum.threshold
 
     def add(self, replica: int, value: Value) -> bool:
-        """Count a vote. False if this replica has voted before; voting for another value then marks it."""
+        """Count a vote. False if this replica has voted before: its first vote stands."""
         votes = self.votes
         if replica in votes:
-            if votes[replica] != value:
-                self.equivocators.add(replica)
             return False
         votes[replica] = value
-        weight = self.quorum.weights[replica]
-        self._missing -= weight
-        behind = self.weight.get(value, 0) + weight
-        self.weight[value] = behind
-        if behind > self._heaviest:
-            self._heaviest = behind
-        if behind >= self.quorum.threshold and self.certified is None:
+        weight = self.weight
+        behind = weight.get(value)
+        if behind is None:
+            behind = 0
+            self.is_split = bool(weight)
+        behind += self._weights[replica]
+        weight[value] = behind
+        if behind >= self._threshold and self.certified is None:
             self.certified = value
         return True
 
     @property
     def is_open(self) -> bool:
         """Can some value still reach a quorum, if all that have not voted yet vote for it?"""
-        return self._heaviest + self._missing >= self.quorum.threshold
+        if not self.is_split:
+            return True  # all that voted agree, and all together are a quorum
+        missing = self.quorum.total - sum(self.weight.values())
+        return max(self.weight.values()) + missing >= self._threshold
 
     def voters(self, value: Value) -> tuple[int, ...]:
         """Who voted for a value, by id."""
+        if not self.is_split and value in self.weight:
+            return tuple(sorted(self.votes))
         return tuple(sorted(replica for replica, vote in self.votes.items() if vote == value))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ballot):
             return NotImplemented
-        return (self.quorum, self.votes, self.equivocators) == (other.quorum, other.votes, other.equivocators)
+        return (self.quorum, self.votes) == (other.quorum, other.votes)
 
     __hash__ = None  # type: ignore[assignment]  # a ballot changes; it is compared, never a key

@@ -7,8 +7,9 @@ built from that. It cannot forge another's vote.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
+
+from msgspec.structs import replace
 
 from consensus.pbft.messages import Commit, Prepare, PrePrepare
 from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send

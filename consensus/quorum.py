@@ -70,7 +70,7 @@ class QuorumSystem:
 
     def weight_of(self, replicas: Iterable[int]) -> int:
         """The weight of a set of replicas; naming one twice does not count it twice."""
-        return sum(self.weights[replica] for replica in set(replicas))
+        return sum(map(self.weights.__getitem__, set(replicas)))
 
     def is_quorum(self, replicas: Iterable[int]) -> bool:
         """Do these replicas decide?"""

@@ -24,9 +24,7 @@ def rendered(text: str, folder: Path) -> str:
 
     def run(block: re.Match[str]) -> str:
         command = shlex.split(block[1])
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False)
         return f"```console\n$ {block[1]}\n{done.stdout}{done.stderr}```"
 
     return _BLOCK.sub(run, text)

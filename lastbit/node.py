@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consensus.pbft.messages import KINDS
+from consensus.pbft.messages import KINDS, NewView
 from consensus.protocol import (
     Abandon,
     Adopt,
@@ -57,6 +57,7 @@ class Node:
         network: carries its messages.
         history: the running digest of all events.
         observer: told of what it executes and decides.
+        is_watched: what it says is told, too: it is faulty, and its votes are not what it executes.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Node:
         network: Network[Message],
         history: RunningDigest,
         observer: Observer,
+        *,
+        is_watched: bool = False,
     ) -> None:
         self.id = replica.id
         self.replica = replica
@@ -75,6 +78,7 @@ class Node:
         self._network = network
         self._history = history
         self._observer = observer
+        self._is_watched = is_watched
         self._timer: Timer | None = None
         self._timer_at_ns = 0
         self._deadline_ns: int | None = None
@@ -120,14 +124,16 @@ class Node:
 
     def _broadcast(self, effect: Broadcast) -> None:
         message = effect.message
-        self._observer.voted(self.id, message)
+        if self._is_watched or message.__class__ is NewView:
+            self._observer.voted(self.id, message)
         round_key = (message.height, message.view)
         kind = _KIND_NUMBERS[message.kind]
         self._network.broadcast(self.id, message, content_of(_encode(message)), round_key, kind)
 
     def _send(self, effect: Send) -> None:
         message = effect.message
-        self._observer.voted(self.id, message)
+        if self._is_watched:
+            self._observer.voted(self.id, message)
         round_key = (message.height, message.view)
         kind = _KIND_NUMBERS[message.kind]
         self._network.send(self.id, effect.receiver, message, content_of(_encode(message)), round_key, kind)

@@ -131,10 +131,9 @@ class Observation:
     def end(self) -> None:
         """The run is over: judge what was begun and not closed, where there is enough to judge it by."""
         for height in sorted(self._attempts):
-            decided = self.chain.at(height)
-            verdicts = [verdict for verdict in self._verdicts(height) if self._is_settled(height, verdict)]
-            self._count(height, verdicts)
-            self._record(self._height_record(height, decided.decide if decided else None, is_open=True))
+            self._count(height, [each for each in self._verdicts(height) if self._is_settled(height, each)])
+            record, _ = self._height_record(height)
+            self._record({**record, "open": True})
 
     # --- closing a height ---------------------------------------------------------------------------------
 
@@ -149,10 +148,10 @@ class Observation:
         before = self._closed
         while self._closed < self.chain.frontier:
             height = self._closed + 1
-            decided = self.chain.at(height)
             self._count(height, self._verdicts(height))
-            self._count_agreement(height, decided.decide if decided else None)
-            self._record(self._height_record(height, decided.decide if decided else None, is_open=False))
+            record, dissent = self._height_record(height)
+            self._count_agreement(height, dissent)
+            self._record(record)
             self._attempts.pop(height, None)
             self._closed = height
         if self._closed > before:
@@ -205,12 +204,13 @@ class Observation:
                 divergent.update(block.requests[at] for at in naturally_divergent(attempt, block))
         self.tally.natural_divergence += len(divergent)
 
-    def _count_agreement(self, height: int, decide: Decide | None) -> None:
-        if decide is None:
+    def _count_agreement(self, height: int, dissent: Sequence[int]) -> None:
+        decided = self.chain.at(height)
+        if decided is None:
             return
-        if decide.block.is_empty:
+        if decided.decide.block.is_empty:
             self.tally.skipped += 1
-        elif self._dissenters(height, decide):
+        elif dissent:
             self.tally.with_dissent += 1
         else:
             self.tally.unanimous += 1
@@ -224,20 +224,22 @@ class Observation:
                     last[replica] = answer.digest
         return sorted(replica for replica, digest in last.items() if digest != decide.output)
 
-    def _height_record(self, height: int, decide: Decide | None, *, is_open: bool) -> dict[str, Any]:
+    def _height_record(self, height: int) -> tuple[dict[str, Any], list[int]]:
+        """What the trace says of a height, and who dissents."""
+        decided = self.chain.at(height)
         attempts = []
         for view, attempt in sorted(self._attempts.get(height, {}).items()):
             block = attempt.likeliest_block(self.quorum)
             if block is not None:
                 attempts.append({"view": view, "ballot": [_plain(line) for line in attempt.ballot(block, self.quorum)]})
         record: dict[str, Any] = {"height": height, "at_ns": self._now_ns(), "attempts": attempts}
-        if decide is not None:
-            dissent = self._dissenters(height, decide)
-            decision = {"block": decide.block.digest.hex(), "output": decide.output.hex(), "view": decide.view}
-            record |= {"requests": list(decide.block.requests), "decided": decision, "dissent": dissent}
-        if is_open:
-            record["open"] = True
-        return record
+        if decided is None:
+            return record, []
+        decide = decided.decide
+        dissent = self._dissenters(height, decide)
+        decision = {"block": decide.block.digest.hex(), "output": decide.output.hex(), "view": decide.view}
+        record |= {"requests": list(decide.block.requests), "decided": decision, "dissent": dissent}
+        return record, dissent
 
 
 def _plain(line: Line) -> dict[str, Any]:

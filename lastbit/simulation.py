@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from consensus.behaviours import BEHAVIOURS
 from consensus.pbft import Pbft, PbftConfig
 from consensus.pbft.messages import KINDS
-from consensus.protocol import Block, Message
+from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
 from lastbit.causes import Facts, find_cause
 from lastbit.node import Node
@@ -78,11 +78,13 @@ class Simulation:
             progressed=self._progressed,
         )
         self.stalls = StallWatch(self.timing.stall_after_ns, self.timing.give_up_after_ns, self._diagnose)
+        self._receive: list[Callable[[Message], Effects]] = []
+        self._do: list[Callable[[Effects], None]] = []
         self.network: Network[Message] = Network(
             self.world,
             streams,
             trace.digest,
-            self._deliver,
+            self._deliverer(),
             replicas=len(replicas),
             kinds=len(KINDS),
             latency=latency_of(scenario),
@@ -90,10 +92,11 @@ class Simulation:
             crashes=crashes_of(scenario),
             partitions=partitions_of(scenario),
         )
-        self.protocols = [Pbft(replica.id, self._config(), self._source()) for replica in replicas]
+        self.config, source = self._config(), self._source()
+        self.protocols = [Pbft(replica.id, self.config, source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
-        self._receive = [node.protocol.receive for node in self.nodes]
-        self._do = [node.do for node in self.nodes]
+        self._receive.extend(node.protocol.receive for node in self.nodes)
+        self._do.extend(node.do for node in self.nodes)
         self._progress = progress
         self.ended: Ended | None = None
         """How the run ended, from then on: also for those who are told of its last records."""
@@ -104,7 +107,7 @@ class Simulation:
         """Let it happen, until the first of the ends that DESIGN names.
 
         Args:
-            events_max: end after so many events, as a run that was interrupted there.
+            events_max: end after so many events of the world, as a run that was interrupted there.
         """
         self._schedule_crashes()
         for node in self.nodes:
@@ -118,28 +121,42 @@ class Simulation:
 
     def _run_until_an_end(self, events_max: int | None) -> Ended:
         limit_ns = self.scenario.chain.until_ns or FOREVER_NS
-        events_left = self.scenario.chain.max_events if events_max is None else events_max
         while not self.is_done:
-            before = self.world.events
-            ending = self.world.run(until_ns=min(self.stalls.look_at_ns, limit_ns), events_max=events_left)
-            events_left -= self.world.events - before
+            until_ns = min(self.stalls.look_at_ns, limit_ns)
+            ending = self.world.run(until_ns=until_ns, events_max=self._events_allowed(events_max))
             if ending is Ending.INTERRUPTED or (ending is Ending.EVENTS_MAX and events_max is not None):
                 return Ended(done=self.is_done, gave_up=False, interrupted=not self.is_done)
-            if ending is Ending.EVENTS_MAX or self.world.now_ns >= limit_ns:
+            if self.trace.digest.events >= self.scenario.chain.max_events or self.world.now_ns >= limit_ns:
                 break
             if self.stalls.look(self.world.now_ns):
                 return Ended(done=False, gave_up=True, interrupted=False)
         return Ended(done=self.is_done, gave_up=False, interrupted=False)
+
+    def _events_allowed(self, events_max: int | None) -> int:
+        """How many events of the world may happen before the limits are looked at again.
+
+        One event of the world delivers up to n - 1 copies, those of one broadcast that arrive together.
+        """
+        if events_max is not None:
+            return events_max - self.world.events
+        left = self.scenario.chain.max_events - self.trace.digest.events
+        return max(left // (len(self.replicas) - 1), 1)
 
     @property
     def is_done(self) -> bool:
         """Has every honest live replica decided the target height?"""
         return self.observation.chain.everybody_reached(self.scenario.chain.blocks)
 
-    def _deliver(self, receiver: int, message: Message) -> None:
-        effects = self._receive[receiver](message)
-        if effects:
-            self._do[receiver](effects)
+    def _deliverer(self) -> Callable[[int, Message], None]:
+        """What the network calls for every copy that arrives. This and what it calls is where the time goes."""
+        receive, do = self._receive, self._do
+
+        def deliver(receiver: int, message: Message) -> None:
+            effects = receive[receiver](message)
+            if effects:
+                do[receiver](effects)
+
+        return deliver
 
     def _progressed(self) -> None:
         self.stalls.progress(self.world.now_ns)
@@ -184,7 +201,15 @@ class Simulation:
         protocol = self.protocols[replica.id]
         behaviour = self.behaviours[replica.id]
         speaks = protocol if behaviour == "honest" else BEHAVIOURS[behaviour](protocol, replica.id, len(self.replicas))
-        return Node(replica, speaks, self.world, self.network, trace.digest, self.observation)
+        return Node(
+            replica,
+            speaks,
+            self.world,
+            self.network,
+            trace.digest,
+            self.observation,
+            is_watched=behaviour != "honest",
+        )
 
     def _schedule_crashes(self) -> None:
         # In order of time: where one window ends as the next begins, the replica goes down last.
@@ -223,7 +248,7 @@ class Simulation:
     def _facts(self, verdict: Verdict | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
         live = [replica for replica in self.honest if replica not in down]
-        leaders = {self._config().leader(self.protocols[replica].view) for replica in live}
+        leaders = {self.config.leader(self.protocols[replica].view) for replica in live}
         chain = self.observation.chain
         return Facts(
             quorum=self.quorum,

@@ -198,13 +198,19 @@ def _on_arrival(
     armed: list[Callable[[Any], None]] = []
 
     def arrive(flight: _Flight) -> None:
-        receiver, arrival, gap_ns = next(flight.hops)
-        append_half(flight.cause)
+        message, cause, hops = flight.message, flight.cause, flight.hops
+        receiver, arrival, gap_ns = next(hops)
+        append_half(cause)
         append_half(arrival)
-        if gap_ns >= 0:
+        while gap_ns == 0:  # copies that arrive together are one event of the world, and a record each
+            deliver(receiver, message)
+            receiver, arrival, gap_ns = next(hops)
+            append_half(cause)
+            append_half(arrival)
+        if gap_ns > 0:
             flight.callbacks = armed
             schedule(flight, NORMAL, gap_ns)
-        deliver(receiver, flight.message)
+        deliver(receiver, message)
 
     armed.append(arrive)
     return armed

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from consensus.protocol import Block, Pair
 from consensus.quorum import QuorumSystem
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedCertificate:
+class PreparedCertificate(msgspec.Struct, frozen=True):
     """A quorum prepared this pair in this view. It binds block *and* output: no later view may decide another.
 
     `block` is the whole block, so that a new leader that never saw it can propose it again.
@@ -25,8 +25,7 @@ class PreparedCertificate:
         return quorum.is_quorum(self.voters)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """A quorum committed this pair in this view: the height is decided for good."""
 
     view: int
@@ -38,8 +37,7 @@ class Decision:
         return quorum.is_quorum(self.voters)
 
 
-@dataclass(frozen=True, slots=True)
-class StableCheckpoint:
+class StableCheckpoint(msgspec.Struct, frozen=True):
     """A quorum reached this height with the same state: all before it may be forgotten."""
 
     height: int
@@ -54,8 +52,7 @@ GENESIS = StableCheckpoint(0, bytes(32), ())
 """The state before the first height, which needs no votes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrePrepare:
+class PrePrepare(msgspec.Struct, frozen=True):
     """The leader's proposal: a block, and no output, since nobody has computed one yet."""
 
     kind: ClassVar[str] = "pre-prepare"
@@ -68,8 +65,7 @@ class PrePrepare:
         return self.block.height
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True):
     """A vote: this block gave me this output."""
 
     kind: ClassVar[str] = "prepare"
@@ -79,8 +75,7 @@ class Prepare:
     pair: Pair
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """A vote: a quorum prepared this pair."""
 
     kind: ClassVar[str] = "commit"
@@ -90,8 +85,7 @@ class Commit:
     pair: Pair
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True):
     """This replica has decided everything up to a height, and its state is this."""
 
     kind: ClassVar[str] = "checkpoint"
@@ -101,8 +95,7 @@ class Checkpoint:
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ViewChange:
+class ViewChange(msgspec.Struct, frozen=True):
     """Its sender has left all views below this one, and says all that a new leader must know.
 
     Attributes:
@@ -126,8 +119,7 @@ class ViewChange:
     abandoned: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NewView:
+class NewView(msgspec.Struct, frozen=True):
     """The view begins, on the word of a quorum of view changes; what is proposed in it follows from them."""
 
     kind: ClassVar[str] = "new-view"
@@ -137,8 +129,7 @@ class NewView:
     view_changes: tuple[ViewChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
+class SyncRequest(msgspec.Struct, frozen=True):
     """What have I missed? (Castro's "status", PhD thesis 2001, section 5.2.)"""
 
     kind: ClassVar[str] = "sync-request"
@@ -149,8 +140,7 @@ class SyncRequest:
     stable: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(msgspec.Struct, frozen=True):
     """State transfer: all that the sender holds and the asker lacks. It proves itself, whoever sends it.
 
     Attributes:
@@ -170,8 +160,7 @@ class Sync:
     votes: tuple[PrePrepare | Prepare | Commit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRequest:
+class OutputRequest(msgspec.Struct, frozen=True):
     """My own output is another than the certified one: send me that."""
 
     kind: ClassVar[str] = "output-request"
@@ -181,8 +170,7 @@ class OutputRequest:
     output: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OutputResponse:
+class OutputResponse(msgspec.Struct, frozen=True):
     """The certified output. What travels is its digest; the tensors behind it follow from that."""
 
     kind: ClassVar[str] = "output-response"

@@ -8,8 +8,9 @@ treated as the policy says.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from consensus.pbft.messages import PreparedCertificate, StableCheckpoint, ViewChange
 from consensus.protocol import Block, BlockSource
@@ -27,16 +28,14 @@ def is_asked_for(block: Block, source: BlockSource) -> bool:
     return len(named) == len(block.requests) and named <= set(asked.requests)
 
 
-@dataclass(frozen=True, slots=True)
-class Reproposal:
+class Reproposal(msgspec.Struct, frozen=True):
     """A block that the new view votes on. Bound to an output, it is voted for as it stands and not executed anew."""
 
     block: Block
     output: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The beginning of a view.
 
     Attributes:

@@ -95,7 +95,7 @@ class Pbft:
 
     def receive(self, message: Message) -> Effects:
         self._HANDLERS[message.__class__](self, message)
-        return self._drain()
+        return self._drain() if self._effects else ()  # most votes change nothing
 
     def executed(self, block: Block, view: int, output: bytes) -> Effects:
         slot = self._slots.get(block.height)
@@ -168,8 +168,14 @@ class Pbft:
         self._after_prepare(slot)
 
     def _on_prepare(self, vote: Prepare) -> None:
-        slot = self._voting_slot(vote)
-        if slot is not None and slot.prepares.add(vote.sender, vote.pair):
+        slot = self._slots.get(vote.height) if self.active and vote.view == self.view else None
+        if slot is None and (slot := self._voting_slot(vote)) is None:
+            return
+        ballot = slot.prepares
+        # Most votes join those before them and are too few yet: nothing follows.
+        if ballot.certified is not None or not ballot.add(vote.sender, vote.pair):
+            return
+        if ballot.certified is not None or ballot.is_split:
             self._after_prepare(slot)
 
     def _after_prepare(self, slot: Slot) -> None:
@@ -185,8 +191,11 @@ class Pbft:
             self._after_commit(slot)
 
     def _on_commit(self, vote: Commit) -> None:
-        slot = self._voting_slot(vote)
-        if slot is not None and slot.commits.add(vote.sender, vote.pair):
+        slot = self._slots.get(vote.height) if self.active and vote.view == self.view else None
+        if (slot is None and (slot := self._voting_slot(vote)) is None) or slot.decision is not None:
+            return
+        ballot = slot.commits
+        if ballot.add(vote.sender, vote.pair) and ballot.certified is not None:
             self._after_commit(slot)
 
     def _after_commit(self, slot: Slot) -> None:
@@ -264,7 +273,8 @@ class Pbft:
             if message.view >= self.view:
                 self._early.keep(message)
             return None
-        return self._slots.get(message.height) or self._slot(message.height)
+        slot = self._slots.get(message.height)
+        return slot if slot is not None else self._slot(message.height)
 
     def _vote_checkpoint(self) -> None:
         vote = Checkpoint(self.id, self.decided, self.state)

@@ -32,7 +32,9 @@ def run_once(model: Model, tensors: Mapping[str, Array]) -> str:
     options.log_severity_level = 4  # it would print to stderr what it raises as well
     # onnxruntime's exceptions have no common class below Exception.
     try:
-        session = onnxruntime.InferenceSession(model.content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = onnxruntime.InferenceSession(
+            model.content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:
         raise InputsError(f"{model.name}: onnxruntime refuses the model: {shortened(str(error))}") from error
     try:

@@ -93,7 +93,7 @@ def test_check_tells_all_faults_at_once_on_stderr(tmp_path: Path) -> None:
     assert done.stderr == (
         "mine.toml: 2 faults, nothing was run\n"
         "\n"
-        "  chain.replicas   0 is not a number of replicas; from 1 to 1000\n"
+        "  chain.replicas   0 is not a number of replicas; from 2 to 1000\n"
         '  chain.protocl    unknown key; did you mean "protocol"?\n'
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support.recorded import is_recorded_machine
+from support import stories
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def test_every_command_of_the_readme_prints_what_the_readme_says(readme: ModuleT
     shown = readme.README.read_text(encoding="utf-8")
     assert shown.count("```console") >= 5
     printed = readme.rendered(shown, tmp_path)
-    if not is_recorded_machine():
+    if stories.golden_digests() is None:  # another processor, or other versions
         shown, printed = readme.without_bits(shown), readme.without_bits(printed)
     assert printed == shown
 

@@ -6,9 +6,9 @@ A faulty replica cannot forge another's vote, so certificates stay true; all els
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 
+from msgspec.structs import replace
 from support.cluster import output
 
 from consensus.behaviours import Behaviour

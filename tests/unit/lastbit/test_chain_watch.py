@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from support.observing import decide, digest
 
 from consensus.protocol import Adopt, Block

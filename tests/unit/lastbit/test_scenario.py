@@ -101,7 +101,7 @@ def test_the_layout_of_the_error_is_that_of_the_style_guide(tmp_path: Path) -> N
     assert str(caught.value) == (
         f"{path}: 3 faults, nothing was run\n"
         "\n"
-        "  chain.replicas    0 is not a number of replicas; from 1 to 1000\n"
+        "  chain.replicas    0 is not a number of replicas; from 2 to 1000\n"
         '  chain.protocl     unknown key; did you mean "protocol"?\n'
         "  divergence.rate   1e4 is no probability; did you mean 1e-4?"
     )
@@ -110,8 +110,8 @@ def test_the_layout_of_the_error_is_that_of_the_style_guide(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        (chain(replicas="4"), "chain.replicas", '"4" is not a number of replicas; a whole number, from 1 to 1000'),
-        (chain(replicas=True), "chain.replicas", "true is not a number of replicas; a whole number, from 1 to 1000"),
+        (chain(replicas="4"), "chain.replicas", '"4" is not a number of replicas; a whole number, from 2 to 1000'),
+        (chain(replicas=True), "chain.replicas", "true is not a number of replicas; a whole number, from 2 to 1000"),
         (chain(blocks=1e5), "chain.blocks", "1e5 is not a number of blocks; a whole number: did you mean 100000?"),
         (chain(policy="retrry"), "chain.policy", '"retrry" is not allowed; did you mean "retry"?'),
         (chain(weights=[1, 1]), "chain.weights", "2 weights for 4 replicas; one for each"),
