@@ -63,6 +63,11 @@ class Attempt:
         lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
         return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))
 
+    @property
+    def is_split(self) -> bool:
+        """Did honest replicas execute different blocks? Only a leader that proposed both can have made them."""
+        return len(set(self.blocks.values())) > 1
+
     def likeliest_block(self, quorum: QuorumSystem) -> Block | None:
         """The block that most honest weight executed."""
         weights = self._weights(quorum)

@@ -6,11 +6,12 @@ The first question that answers "yes" names the cause:
 2. `nobody-honest`: is no honest replica up, so that nobody's decisions count?
 3. `partition`: is there no group of them, each reaching the others, that weighs a quorum?
 4. `split-ballot`: did honest replicas with a quorum of weight execute the block, and no answer reach a quorum?
-5. `replica-behind`: is the chain done, and an honest replica has not caught up?
-6. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
-7. `faulty-leader`: is the leader of the last view faulty?
-8. `messages-lost`: does the network lose messages, so that votes may be missing?
-9. `unexplained`: none of these.
+5. `split-proposal`: did the leader of the last attempt propose several blocks, so that votes split by its lie?
+6. `replica-behind`: is the chain done, and an honest replica has not caught up?
+7. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
+8. `faulty-leader`: is the leader of the last view faulty?
+9. `messages-lost`: does the network lose messages, so that votes may be missing?
+10. `unexplained`: none of these.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Facts:
         honest_up: the honest replicas that are up.
         groups: the replicas that reach each other, all groups.
         verdict: on the last attempt at the height; None where too few executed one block.
+        liar: the leader that proposed several blocks in the last attempt at the height; None where none did.
         halted: replicas have stopped voting, as the policy `halt` says.
         is_done: the chain has reached its target.
         behind: honest live replicas that have not decided all that others have.
@@ -58,6 +60,7 @@ class Facts:
     honest_up: tuple[int, ...]
     groups: tuple[frozenset[int], ...]
     verdict: Verdict | None
+    liar: int | None
     halted: bool
     is_done: bool
     behind: tuple[int, ...]
@@ -74,6 +77,7 @@ def find_cause(facts: Facts) -> Cause:
         _nobody_honest,
         _partition,
         _split_ballot,
+        _split_proposal,
         _replica_behind,
         _timeouts_too_short,
         _faulty_leader,
@@ -127,6 +131,15 @@ def _split_ballot(facts: Facts) -> Cause | None:
     elif facts.policy == "retry" and verdict.view > 0:
         after = f"; tried again up to view {verdict.view}, in vain"
     return Cause("split-ballot", what + after)
+
+
+def _split_proposal(facts: Facts) -> Cause | None:
+    if facts.liar is None:
+        return None
+    after = "; the replicas stopped voting, as the policy says" if facts.policy == "halt" and facts.halted else ""
+    return Cause(
+        "split-proposal", f"replica {facts.liar}, which led, proposed several blocks, and none has a quorum{after}"
+    )
 
 
 def _replica_behind(facts: Facts) -> Cause | None:

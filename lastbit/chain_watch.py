@@ -108,10 +108,8 @@ class ChainWatch:
         self._stop_waiting_for(replica)
 
     def came_up(self, replica: int) -> None:
-        """A replica is back."""
+        """A replica is back. The next height that all others reach waits for it."""
         self._down.discard(replica)
-        if replica in self._reached and self._reached[replica] <= self.frontier:
-            self._awaited.add(replica)
 
     def everybody_reached(self, height: int) -> bool:
         """Has every honest live replica decided this height by now? Where there is none, nobody has."""

@@ -15,7 +15,7 @@ from consensus.behaviours import BEHAVIOURS
 from consensus.pbft import Pbft, PbftConfig
 from consensus.pbft.messages import KINDS
 from consensus.protocol import Block, Effects, Message
-from lastbit.attempts import Verdict
+from lastbit.attempts import Attempt, Verdict
 from lastbit.causes import Facts, find_cause
 from lastbit.node import Node
 from lastbit.observation import Observation
@@ -236,7 +236,7 @@ class Simulation:
             height=height,
             from_ns=from_ns,
             until_ns=None,
-            cause=find_cause(self._facts(verdict)),
+            cause=find_cause(self._facts(verdict, last[0] if last is not None else None)),
             ballot=last[0].ballot(last[1], self.quorum) if last is not None else (),
             view=last[0].view if last is not None else None,
             block=last[1] if last is not None else None,
@@ -245,7 +245,7 @@ class Simulation:
     def _stalled_height(self) -> int:
         return min(self.observation.chain.frontier + 1, self.scenario.chain.blocks)
 
-    def _facts(self, verdict: Verdict | None) -> Facts:
+    def _facts(self, verdict: Verdict | None, attempt: Attempt | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
         live = [replica for replica in self.honest if replica not in down]
         leaders = {self.config.leader(self.protocols[replica].view) for replica in live}
@@ -258,6 +258,7 @@ class Simulation:
             honest_up=tuple(live),
             groups=self._groups(),
             verdict=verdict,
+            liar=self.config.leader(attempt.view) if attempt is not None and attempt.is_split else None,
             halted=bool(self.observation.halts),
             is_done=chain.tip >= self.scenario.chain.blocks,
             behind=chain.behind(chain.tip),

@@ -90,7 +90,7 @@ def test_options_reach_the_run_as_values(calls: Calls, tmp_path: Path) -> None:
     )
     assert code == 3
     (call,) = calls
-    assert call.pop("scenario").name == "all-equal"
+    assert call.pop("scenario") == "all-equal"
     assert call == {
         "seed": 7,
         "blocks": 12,

@@ -43,6 +43,16 @@ def test_a_fleet_without_an_honest_replica_decides_nothing_that_counts() -> None
     assert stalls(fleet={"behaviour": "equivocating-leader"}) == [("nobody-honest", True)]
 
 
+def test_a_leader_that_proposes_two_blocks_stalls_a_chain_that_halts_and_no_arithmetic_is_blamed() -> None:
+    leader = [{"id": 0, "behaviour": "equivocating-leader"}]
+    result = lastbit.run(scenario({"policy": "halt"}, replica=leader))
+    (stall,) = result.stalls
+
+    assert stall.cause_code == "split-proposal"
+    assert stall.cause.startswith("replica 0, which led, proposed several blocks")
+    assert result.agreement_failures == 0
+
+
 def test_a_partition_without_a_majority_stalls_the_chain_until_it_heals() -> None:
     split = {"partition": [{"groups": [[0, 1], [2, 3]], "from_ms": 100, "until_ms": 3_000}]}
     result = lastbit.run(scenario({"blocks": 100}, network=split))

@@ -43,6 +43,8 @@ def test_a_leader_that_proposed_two_blocks_has_not_made_arithmetic_fail() -> Non
     split.answers |= other.answers
 
     assert split.judge(FOUR) is None
+    assert split.is_split
+    assert not other.is_split
 
 
 def test_a_byzantine_vote_really_cast_counts_for_the_answer_that_it_names() -> None:

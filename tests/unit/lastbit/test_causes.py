@@ -20,6 +20,7 @@ QUIET = Facts(
     honest_up=(0, 1, 2, 3),
     groups=(frozenset(range(4)),),
     verdict=None,
+    liar=None,
     halted=False,
     is_done=False,
     behind=(),
@@ -84,6 +85,13 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             "split-ballot",
             "no quorum, and none possible: 4 votes, 4 answers",
             id="split, and not tried again yet",
+        ),
+        pytest.param(
+            replace(QUIET, liar=0, policy="halt", halted=True),
+            "split-proposal",
+            "replica 0, which led, proposed several blocks, and none has a quorum; the replicas stopped voting, "
+            "as the policy says",
+            id="a leader that proposed two blocks",
         ),
         pytest.param(
             replace(QUIET, is_done=True, behind=(1,)),

@@ -57,6 +57,20 @@ def test_a_replica_that_is_back_is_waited_for_again_and_the_frontier_never_goes_
     assert chain.frontier == 4
 
 
+def test_the_frontier_moves_on_after_everybody_was_down() -> None:
+    chain = watch()
+    all_decide(chain, 1)
+    for replica in range(4):
+        chain.went_down(replica)
+    for replica in range(4):
+        chain.came_up(replica)
+    all_decide(chain, 2, (0, 1, 2))
+    assert chain.frontier == 1
+    all_decide(chain, 2, (3,))
+
+    assert chain.frontier == 2
+
+
 def test_a_height_that_nobody_is_left_to_reach_was_not_reached() -> None:
     chain = watch()
     all_decide(chain, 1)
