@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from replicas.wrong_answers import wrong_answer
 from simcore.streams import Streams
 
 Order = npt.NDArray[np.int64]
+
+BLOCKS_KEPT_MAX = 64
 
 
 class Requests(Protocol):
@@ -60,6 +63,20 @@ class AnswerStore(ResultStore[Answer]):
     def __init__(self) -> None:
         # Few, since answers may be large; requests of one block are asked for together.
         super().__init__(lambda answer: answer.digest, kept_max=1024)
+        self._blocks: dict[tuple[str, tuple[int, ...]], tuple[bytes, ...]] = {}
+
+    def block(
+        self, engine: str, requests: tuple[int, ...], compute: Callable[[], tuple[bytes, ...]]
+    ) -> tuple[bytes, ...]:
+        """The digests of a whole block's answers by one engine, which takes no order: the same for all its replicas."""
+        truths = self._blocks.get((engine, requests))
+        if truths is not None:
+            self.asked += len(requests)
+            return truths
+        truths = self._blocks[engine, requests] = compute()
+        if len(self._blocks) > BLOCKS_KEPT_MAX:
+            del self._blocks[next(iter(self._blocks))]
+        return truths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +111,26 @@ class Replica:
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
+        wrong = self._wrong_answers(requests, attempt)
+        if wrong is not None:
+            return self._lie(requests, attempt, wrong)
+        if self.engine.order_shape is not None:
+            return _unmarked(self._truths(requests, attempt))
+        return _unmarked(self.store.block(self.engine.identity, requests, lambda: self._truths(requests, attempt)))
+
+    def _truths(self, requests: tuple[int, ...], attempt: int) -> tuple[bytes, ...]:
+        return tuple(self.answer(request, attempt).digest for request in requests)
+
+    def _wrong_answers(self, requests: tuple[int, ...], attempt: int) -> list[int | None] | None:
+        """Which wrong answer the dial puts in the place of each; None where it marks none of them."""
+        if self.marks is None:
+            return None
+        wrong = [self.marks.wrong_answer_index(request, self.id, attempt) for request in requests]
+        return wrong if any(index is not None for index in wrong) else None
+
+    def _lie(self, requests: tuple[int, ...], attempt: int, wrong: Sequence[int | None]) -> BlockAnswer:
         answers = [self.answer(request, attempt) for request in requests]
         truths = tuple(answer.digest for answer in answers)
-        if self.marks is None:
-            return _unmarked(truths)
-        wrong = [self.marks.wrong_answer_index(request, self.id, attempt) for request in requests]
-        if not any(index is not None for index in wrong):
-            return _unmarked(truths)
         said = tuple(
             answer.digest if index is None else self.form.digest(wrong_answer(answer.outputs, index, self.form))
             for answer, index in zip(answers, wrong, strict=True)
