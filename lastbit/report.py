@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -196,7 +197,7 @@ def _evidence(result: Result, layout: _Layout) -> Iterator[str]:
         yield from _more(layout, len(result.stalls) - len(shown), "stall")
     else:
         for failure in result.failures[:EVENTS_SHOWN_MAX]:
-            label = f"height {failure.height:,}" + (f", attempt {failure.attempt:,}" if failure.attempt else "")
+            label = f"height {failure.height:,}" + (f", view {failure.attempt:,}" if failure.attempt else "")
             answers = wording.counted(len(failure.ballot), "answer")
             what = f"agreement failure at {wording.duration(failure.at_ns)}: {answers}, none with a quorum"
             yield from _event(layout, label, what, failure, failure.silent, failure.first_difference)
@@ -261,7 +262,7 @@ def _next(result: Result, layout: _Layout) -> Iterator[str]:
     yield layout.line("  ", " · ".join(parts))
     yield layout.line("  again:   ", result.command)
     if result.trace_file is not None:
-        yield layout.line("  replay:  ", f"lastbit replay {result.trace_file}")
+        yield layout.line("  replay:  ", f"lastbit replay {shlex.quote(result.trace_file)}")
     if result.versions_untested:
         yield layout.line("  not tested with these versions: ", ", ".join(result.versions_untested), indent=4)
 

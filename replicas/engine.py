@@ -134,6 +134,9 @@ class OnnxRuntimeEngine:
                 value.setflags(write=False)
         return Outputs(self._names, tuple(values))
 
+    def __str__(self) -> str:
+        return self._subject
+
     @cached_property
     def report(self) -> EngineReport:
         """What was done to the model, and which settings took effect. Made when asked for: it takes another session."""

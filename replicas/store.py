@@ -20,7 +20,7 @@ _GOLDEN_64 = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
 
 
-class NotRepeatable(RuntimeError):  # noqa: N818  # it names what was found
+class NotRepeatable(ValueError):  # noqa: N818  # it names what was found
     """A model answered differently when it was run again on the same input."""
 
 
@@ -90,7 +90,9 @@ class ResultStore(Generic[Answer]):
         if self._is_sampled():
             self.rerun += 1
             if self._digest(compute()) != self._digest(answer):
-                raise NotRepeatable(f"{subject} answered differently when run again on the same input")
+                raise NotRepeatable(
+                    f"{subject} answered differently when run again on the same input; it cannot be replicated"
+                )
         self.run += 1
         self._answers[key] = answer
         if len(self._answers) > self._kept_max:

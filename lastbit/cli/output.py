@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """A remark, on stderr."""
-    _write(sys.stderr, text + "\n")
+    """A remark, on stderr. It may quote a file of a stranger: nothing of that steers the terminal."""
+    _write(sys.stderr, "".join(each if each.isprintable() or each == "\n" else "?" for each in text) + "\n")
 
 
 def give(text: str) -> None:

@@ -168,7 +168,7 @@ def test_without_a_stall_the_first_failures_are_shown() -> None:
     )
     result = a_result(outcome="completed", as_expected=False, stalls=(), failures=failures, agreement_failures=5)
     report = str(render(result))
-    assert "height 3, attempt 1   agreement failure at 1 s: 4 answers, none with a quorum" in report
+    assert "height 3, view 1   agreement failure at 1 s: 4 answers, none with a quorum" in report
     assert "and 2 more agreement failures" in report
     assert "no vote  replica 3" in report
 
