@@ -11,7 +11,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class DataInWheel(BuildHookInterface):  # type: ignore[type-arg]
+class DataInWheel(BuildHookInterface[Any]):
     """Adds the data folders to a wheel that is no editable one."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

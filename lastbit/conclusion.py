@@ -24,8 +24,10 @@ from lastbit.result import (
     Heights,
     Inferences,
     Outcome,
+    Preparation,
     ReplicaResult,
     Result,
+    Setting,
     Stall,
 )
 from lastbit.scenario import Scenario
@@ -189,12 +191,15 @@ def _difference(
 
 def _replicas(simulation: Simulation, tally: Tally) -> tuple[ReplicaResult, ...]:
     base = simulation.honest[0] if simulation.honest else None
+    reports = [replica.engine.report for replica in simulation.replicas]
     return tuple(
         ReplicaResult(
             id=spec.id,
             weight=spec.weight,
             behaviour=spec.behaviour,
             profile=spec.profile.to_mapping(),
+            settings=msgspec.convert(reports[spec.id].settings, tuple[Setting, ...], from_attributes=True),
+            preparation=msgspec.convert(reports[spec.id].preparation, Preparation, from_attributes=True),
             operations_per_second=spec.operations_per_second,
             against=Comparison(
                 base=base, differing=tally.differing.get(spec.id, 0), compared=tally.compared.get(spec.id, 0)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from lastbit import wording
-from lastbit.result import Answer, Failure, FirstDifference, Fork, ReplicaResult, Result, Stall
+from lastbit import profile_lines, wording
+from lastbit.result import Answer, Failure, FirstDifference, Fork, Result, Stall
 
 ANSWERS_SHOWN_MAX = 8
 EVENTS_SHOWN_MAX = 3
@@ -136,7 +136,9 @@ def _figures(result: Result, layout: _Layout) -> Iterator[str]:
         retries = wording.counted(result.retries, "further attempt")
         yield layout.row("attempts", f"{retries}, {wording.counted(result.view_changes, 'view change')}")
     yield layout.row("inference", f"{result.inferences.asked:,} asked, {result.inferences.run:,} run")
-    for line in _inert(result.replicas):
+    for line in profile_lines.prepared(result.replicas):
+        yield layout.row("profile", line)
+    for line in profile_lines.inert(result.replicas, form=result.form):
         yield layout.row("inert here", line)
 
 
@@ -168,21 +170,6 @@ def _dissent(result: Result) -> str:
     if result.prediction is not None:
         text += f", closed form {wording.probability(result.prediction.dissent_probability)}"
     return text
-
-
-def _inert(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
-    """Replicas whose profile is another than the base's and changed nothing: nobody should think it was tested."""
-    by_id = {replica.id: replica for replica in replicas}
-    same: dict[tuple[int, int], list[int]] = {}
-    for replica in replicas:
-        against = replica.against
-        if against is None or against.differing or not against.compared:
-            continue
-        if replica.profile != by_id[against.base].profile:
-            same.setdefault((against.base, against.compared), []).append(replica.id)
-    for (base, compared), ids in same.items():
-        whose = "its profile differs" if len(ids) == 1 else "their profiles differ"
-        yield f"{wording.replicas(ids)}: {whose} from replica {base}'s, yet 0 of {compared:,} answers do"
 
 
 def _evidence(result: Result, layout: _Layout) -> Iterator[str]:

@@ -158,13 +158,60 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     compared: int
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting of the runtime, and how it is known to have taken effect: the runtime takes any word in silence."""
+
+    name: str
+    value: str
+    evidence: str
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a profile rewrote the model; empty where it runs as built.
+
+    Args:
+        multiply_adds: of the whole graph, open dimensions counted as 1; 0 where nothing was to be prepared.
+        multiply_adds_split: of these, in products that were split along K.
+        products_split: the products that were split, by name.
+        products_left_whole: those that were not, each with the reason.
+        values_rounded: weights that are fp16 numbers now.
+        values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
+        float_nodes: nodes that take or make float32 tensors, under fp64.
+        nodes_kept_fp32: those of them without an fp64 kernel, which stayed fp32.
+        multiply_adds_kept_fp32: the multiply-adds inside these.
+    """
+
+    multiply_adds: int
+    multiply_adds_split: int
+    products_split: tuple[str, ...]
+    products_left_whole: tuple[tuple[str, str], ...]
+    values_rounded: int
+    values_kept_fp32: tuple[tuple[str, int], ...]
+    float_nodes: int
+    nodes_kept_fp32: tuple[str, ...]
+    multiply_adds_kept_fp32: int
+
+
 class ReplicaResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica: what it was, and how its answers compare. `against` is None for the base itself."""
+    """One replica.
+
+    Args:
+        id: from 0.
+        weight: of its vote.
+        behaviour: such as "honest".
+        profile: its numeric profile, every key.
+        settings: what the runtime made of the profile, with the evidence.
+        preparation: how the profile rewrote the model.
+        operations_per_second: its speed.
+        against: how its answers compare with those of the first honest replica; None for that one itself.
+    """
 
     id: int
     weight: int
     behaviour: str
     profile: dict[str, Any]
+    settings: tuple[Setting, ...] = ()
+    preparation: Preparation | None = None
     operations_per_second: int
     against: Comparison | None = None
 

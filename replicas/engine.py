@@ -54,6 +54,7 @@ class Engine(Protocol):
     Attributes:
         identity: equal for engines that give equal bits for equal inputs and order; a key for stored results.
         order_shape: (rows, slices) of the order that `run` needs, or None where summation is as built.
+        report: what was done to the model, and which settings are known to have taken effect.
     """
 
     @property
@@ -61,6 +62,9 @@ class Engine(Protocol):
 
     @property
     def order_shape(self) -> tuple[int, int] | None: ...
+
+    @property
+    def report(self) -> EngineReport: ...
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], order: npt.NDArray[Any] | None = None) -> Outputs:
         """Run the graph once. A tensor that comes back is read-only, since many may hold it.

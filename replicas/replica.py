@@ -14,7 +14,7 @@ from replicas.cost import compute_ns
 from replicas.dial import Marks
 from replicas.engine import Engine
 from replicas.forms import Form
-from replicas.outputs import Outputs, root_digest
+from replicas.outputs import Outputs, outputs_digest, root_digest
 from replicas.profile import KSplit, NumericProfile
 from replicas.store import ResultStore
 from replicas.workload import Workload
@@ -62,7 +62,7 @@ class AnswerStore(ResultStore[Answer]):
 
     def __init__(self) -> None:
         # Few, since answers may be large; requests of one block are asked for together.
-        super().__init__(lambda answer: answer.digest, kept_max=1024)
+        super().__init__(lambda answer: outputs_digest(answer.outputs), kept_max=1024)
         self._blocks: dict[tuple[str, tuple[int, ...]], tuple[bytes, ...]] = {}
 
     def block(
