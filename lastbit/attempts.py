@@ -25,6 +25,14 @@ class Line(NamedTuple):
     replicas: tuple[int, ...]
 
 
+class Group(NamedTuple):
+    """Honest replicas that executed one block and answered alike."""
+
+    block: Block
+    answer: BlockAnswer
+    replicas: list[int]
+
+
 @dataclass(slots=True)
 class Attempt:
     """What the replicas did in one view at one height.
@@ -54,9 +62,9 @@ class Attempt:
     def ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
         """The answers to one block, by falling weight, then by who gave them."""
         behind: dict[bytes, set[int]] = {}
-        for replica, answer in self.answers.items():
-            if self.blocks[replica] == block:
-                behind.setdefault(answer.digest, set()).add(replica)
+        for group in self.groups():
+            if group.block == block:
+                behind.setdefault(group.answer.digest, set()).update(group.replicas)
         for pair, voters in self.byzantine.items():
             if pair.block == block.digest:
                 behind.setdefault(pair.output, set()).update(voters)
@@ -66,20 +74,35 @@ class Attempt:
     @property
     def is_split(self) -> bool:
         """Did honest replicas execute different blocks? Only a leader that proposed both can have made them."""
-        return len(set(self.blocks.values())) > 1
+        return len({group.block for group in self.groups()}) > 1
 
     def likeliest_block(self, quorum: QuorumSystem) -> Block | None:
         """The block that most honest weight executed."""
         weights = self._weights(quorum)
         return max(weights, key=lambda block: (weights[block], block.digest)) if weights else None
 
+    def groups(self) -> list[Group]:
+        """The honest replicas by what they executed and answered, which is mostly one group.
+
+        Replicas that are handed one object share a group; equal objects may stand in several.
+        """
+        groups: dict[tuple[int, int], Group] = {}
+        for replica, block in self.blocks.items():
+            answer = self.answers[replica]
+            group = groups.get((id(block), id(answer)))
+            if group is None:
+                groups[id(block), id(answer)] = Group(block, answer, [replica])
+            else:
+                group.replicas.append(replica)
+        return list(groups.values())
+
     def _block_of_quorum(self, quorum: QuorumSystem) -> Block | None:
         return next((block for block, weight in self._weights(quorum).items() if weight >= quorum.threshold), None)
 
     def _weights(self, quorum: QuorumSystem) -> dict[Block, int]:
         weights: dict[Block, int] = {}
-        for replica, block in self.blocks.items():
-            weights[block] = weights.get(block, 0) + quorum.weights[replica]
+        for group in self.groups():
+            weights[group.block] = weights.get(group.block, 0) + quorum.weight_of(group.replicas)
         return weights
 
 
@@ -104,7 +127,7 @@ class Verdict:
 
 def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[int]:
     """The requests of a block that honest replicas without marks answered differently, by position in the block."""
-    answers = [answer for replica, answer in attempt.answers.items() if attempt.blocks[replica] == block]
+    answers = [group.answer for group in attempt.groups() if group.block == block]
     if len({answer.truths for answer in answers}) < 2:
         return
     for position in range(len(block.requests)):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import ne
 from typing import Any
 
 from consensus.pbft.messages import NewView, Prepare
 from consensus.protocol import Adopt, Block, Decide, Halt, Message
 from consensus.quorum import QuorumSystem
-from lastbit.attempts import Attempt, Line, Verdict, naturally_divergent
+from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent
 from lastbit.chain_watch import ChainWatch
 from replicas.replica import BlockAnswer
 
@@ -192,17 +193,22 @@ class Observation:
         """Count the requests that honest replicas answered differently by arithmetic alone."""
         divergent: set[int] = set()
         for attempt in self._attempts[height].values():
-            base = attempt.answers.get(self._base)
-            for replica, answer in attempt.answers.items():
-                if base is None or attempt.blocks[replica] != attempt.blocks[self._base]:
-                    continue
-                self.tally.compared[replica] = self.tally.compared.get(replica, 0) + len(answer.truths)
-                if answer.truths != base.truths:
-                    unlike = sum(mine != theirs for mine, theirs in zip(answer.truths, base.truths, strict=True))
-                    self.tally.differing[replica] = self.tally.differing.get(replica, 0) + unlike
-            for block in set(attempt.blocks.values()):
+            groups = attempt.groups()
+            for base in (group for group in groups if self._base in group.replicas):
+                self._compare_with(base, groups)
+            for block in {group.block for group in groups} if len(groups) > 1 else ():
                 divergent.update(block.requests[at] for at in naturally_divergent(attempt, block))
         self.tally.natural_divergence += len(divergent)
+
+    def _compare_with(self, base: Group, groups: Sequence[Group]) -> None:
+        compared, differing = self.tally.compared, self.tally.differing
+        for block, answer, replicas in groups:
+            if block != base.block:
+                continue
+            unlike = 0 if answer is base.answer else sum(map(ne, answer.truths, base.answer.truths))
+            for replica in replicas:
+                compared[replica] = compared.get(replica, 0) + len(answer.truths)
+                differing[replica] = differing.get(replica, 0) + unlike
 
     def _count_agreement(self, height: int, dissent: Sequence[int]) -> None:
         decided = self.chain.at(height)
@@ -219,9 +225,9 @@ class Observation:
         """The honest replicas whose own last answer to the decided block is not the decided one."""
         last: dict[int, bytes] = {}
         for _, attempt in sorted(self._attempts.get(height, {}).items()):
-            for replica, answer in attempt.answers.items():
-                if attempt.blocks[replica] == decide.block:
-                    last[replica] = answer.digest
+            for block, answer, replicas in attempt.groups():
+                if block == decide.block:
+                    last.update(dict.fromkeys(replicas, answer.digest))
         return sorted(replica for replica, digest in last.items() if digest != decide.output)
 
     def _height_record(self, height: int) -> tuple[dict[str, Any], list[int]]:
