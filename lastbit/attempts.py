@@ -42,14 +42,38 @@ class Attempt:
         blocks: the block that each honest replica executed.
         answers: what each honest replica answered.
         byzantine: for each pair that a Byzantine replica voted for, who did. One may stand behind several.
-        last_ns: when the last of the answers was there.
+        done_ns: when each honest replica has its answer; before that it has not voted.
     """
 
     view: int
     blocks: dict[int, Block] = field(default_factory=dict)
     answers: dict[int, BlockAnswer] = field(default_factory=dict)
     byzantine: dict[Pair, set[int]] = field(default_factory=dict)
-    last_ns: int = 0
+    done_ns: dict[int, int] = field(default_factory=dict)
+
+    def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> None:
+        """A replica executes a block; its answer is known here at once, and to itself when it is done."""
+        self.blocks[replica] = block
+        self.answers[replica] = answer
+        self.done_ns[replica] = done_ns
+
+    def by(self, now_ns: int) -> Attempt:
+        """The attempt as it stands: without the answers that nobody has yet."""
+        if all(done_ns <= now_ns for done_ns in self.done_ns.values()):
+            return self
+        done = [replica for replica in self.blocks if self.done_ns[replica] <= now_ns]
+        return Attempt(
+            view=self.view,
+            blocks={replica: self.blocks[replica] for replica in done},
+            answers={replica: self.answers[replica] for replica in done},
+            byzantine=self.byzantine,
+            done_ns={replica: self.done_ns[replica] for replica in done},
+        )
+
+    def lose(self, replica: int, now_ns: int) -> None:
+        """A replica crashed: what it had not done yet it will never say."""
+        if self.done_ns.get(replica, now_ns) > now_ns:
+            del self.blocks[replica], self.answers[replica], self.done_ns[replica]
 
     def judge(self, quorum: QuorumSystem) -> Verdict | None:
         """What came of it; None where too few executed one block to tell."""
@@ -57,7 +81,13 @@ class Attempt:
         if block is None:
             return None
         ballot = self.ballot(block, quorum)
-        return Verdict(self.view, block, ballot, agreed=ballot[0].weight >= quorum.threshold, at_ns=self.last_ns)
+        return Verdict(
+            self.view,
+            block,
+            ballot,
+            agreed=ballot[0].weight >= quorum.threshold,
+            at_ns=max(self.done_ns.values(), default=0),
+        )
 
     def ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
         """The answers to one block, by falling weight, then by who gave them."""
@@ -125,12 +155,16 @@ class Verdict:
     at_ns: int
 
 
-def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[int]:
-    """The requests of a block that honest replicas without marks answered differently, by position in the block."""
+def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[tuple[int, bool]]:
+    """The requests of a block to which honest replicas without marks computed different outputs.
+
+    Yields:
+        The position in the block, and whether what is voted on differed, too.
+    """
     answers = [group.answer for group in attempt.groups() if group.block == block]
     if len({answer.truths for answer in answers}) < 2:
         return
     for position in range(len(block.requests)):
-        truths = {answer.truths[position] for answer in answers if not answer.marked[position]}
-        if len(truths) > 1:
-            yield position
+        unmarked = [answer for answer in answers if not answer.marked[position]]
+        if len({answer.truths[position] for answer in unmarked}) > 1:
+            yield position, len({answer.votes[position] for answer in unmarked}) > 1

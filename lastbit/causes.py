@@ -7,11 +7,13 @@ The first question that answers "yes" names the cause:
 3. `partition`: is there no group of them, each reaching the others, that weighs a quorum?
 4. `split-ballot`: did honest replicas with a quorum of weight execute the block, and no answer reach a quorum?
 5. `split-proposal`: did the leader of the last attempt propose several blocks, so that votes split by its lie?
-6. `replica-behind`: is the chain done, and an honest replica has not caught up?
-7. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
-8. `faulty-leader`: is the leader of the last view faulty?
-9. `messages-lost`: does the network lose messages, so that votes may be missing?
-10. `unexplained`: none of these.
+6. `halted`: have replicas stopped voting, as the policy `halt` says, after an attempt that failed otherwise?
+7. `replica-behind`: is the chain done, and an honest replica has not caught up?
+8. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
+9. `faulty-leader`: is the leader of the last view faulty?
+10. `leader-away`: is it down, or cut off from those who could form a quorum?
+11. `messages-lost`: does the network lose messages, so that votes may be missing?
+12. `unexplained`: none of these.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from dataclasses import dataclass
 
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
+from lastbit.result import CauseCode
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why: a word for machines, and a sentence for people."""
 
-    code: str
+    code: CauseCode
     sentence: str
 
 
@@ -78,9 +81,11 @@ def find_cause(facts: Facts) -> Cause:
         _partition,
         _split_ballot,
         _split_proposal,
+        _halted,
         _replica_behind,
         _timeouts_too_short,
         _faulty_leader,
+        _leader_away,
         _messages_lost,
     ):
         cause = question(facts)
@@ -123,23 +128,29 @@ def _split_ballot(facts: Facts) -> Cause | None:
     verdict = facts.verdict
     if verdict is None or verdict.agreed:
         return None
-    votes = sum(len(line.replicas) for line in verdict.ballot)
-    what = f"no quorum, and none possible: {votes} votes, {len(verdict.ballot)} answers"
-    after = ""
-    if facts.policy == "halt" and facts.halted:
-        after = "; the replicas stopped voting, as the policy says"
-    elif facts.policy == "retry" and verdict.view > 0:
-        after = f"; tried again up to view {verdict.view}, in vain"
-    return Cause("split-ballot", what + after)
+    voters = {replica for line in verdict.ballot for replica in line.replicas}
+    what = f"no quorum, and none possible: {len(voters)} voters, {len(verdict.ballot)} answers"
+    if facts.policy == "retry" and verdict.view > 0:
+        what += f"; tried again up to view {verdict.view}, in vain"
+    return Cause("split-ballot", what + _after_halting(facts))
 
 
 def _split_proposal(facts: Facts) -> Cause | None:
     if facts.liar is None:
         return None
-    after = "; the replicas stopped voting, as the policy says" if facts.policy == "halt" and facts.halted else ""
-    return Cause(
-        "split-proposal", f"replica {facts.liar}, which led, proposed several blocks, and none has a quorum{after}"
-    )
+    what = f"replica {facts.liar}, which led, proposed several blocks, and none has a quorum"
+    return Cause("split-proposal", what + _after_halting(facts))
+
+
+def _halted(facts: Facts) -> Cause | None:
+    if not facts.halted:
+        return None
+    why = f" (the network loses {facts.loss:.2g} of all messages)" if facts.loss else ""
+    return Cause("halted", f"a timeout ended an attempt before a quorum could form{why}{_after_halting(facts)}")
+
+
+def _after_halting(facts: Facts) -> str:
+    return "; the replicas stopped voting, as the policy says" if facts.halted else ""
 
 
 def _replica_behind(facts: Facts) -> Cause | None:
@@ -164,6 +175,16 @@ def _faulty_leader(facts: Facts) -> Cause | None:
         return None
     leader, behaviour = min(faulty.items())
     return Cause("faulty-leader", f"replica {leader}, which leads, is faulty ({behaviour})")
+
+
+def _leader_away(facts: Facts) -> Cause | None:
+    reachable = [group for group in facts.groups if facts.quorum.is_quorum(group - {*facts.silent, *facts.down})]
+    for leader in sorted(facts.leaders):
+        if leader in facts.down:
+            return Cause("leader-away", f"replica {leader}, which leads, is down")
+        if not any(leader in group for group in reachable):
+            return Cause("leader-away", f"replica {leader}, which leads, is cut off from those who could form a quorum")
+    return None
 
 
 def _messages_lost(facts: Facts) -> Cause | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from consensus.protocol import Adopt, Decide, Pair
 from consensus.quorum import QuorumSystem
+from lastbit.result import ForkKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ForkSeen:
 
     height: int
     at_ns: int
-    kind: str
+    kind: ForkKind
     what: str
     sides: tuple[tuple[bytes, tuple[int, ...]], ...]
 
@@ -146,6 +147,6 @@ class ChainWatch:
         self.frontier = max(self.frontier, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.frontier}
 
-    def _fork(self, height: int, at_ns: int, kind: str, what: str, sides: dict[bytes, list[int]]) -> None:
+    def _fork(self, height: int, at_ns: int, kind: ForkKind, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())
         self.forks.append(ForkSeen(height, at_ns, kind, what, held))

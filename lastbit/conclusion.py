@@ -13,7 +13,7 @@ from lastbit.closed_forms import NoClosedForm, predict_scenario
 from lastbit.environment import current_environment, untested_versions
 from lastbit.fleet import Material
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
-from lastbit.observation import Tally
+from lastbit.observation import Compared, Tally
 from lastbit.result import (
     Answer,
     AnswerValue,
@@ -24,10 +24,8 @@ from lastbit.result import (
     Heights,
     Inferences,
     Outcome,
-    Preparation,
     ReplicaResult,
     Result,
-    Setting,
     Stall,
 )
 from lastbit.scenario import Scenario
@@ -35,10 +33,12 @@ from lastbit.simulation import Ended, Simulation
 from lastbit.stall_watch import StallSeen
 from lastbit.wording import probability
 from replicas.differences import first_difference
+from replicas.forms import Form, Top1Form
+from replicas.outputs import Outputs
 
 
 def conclude(
-    simulation: Simulation, material: Material, ended: Ended, *, command: str, trace_file: Path | None
+    simulation: Simulation, material: Material, ended: Ended, *, command: str | None, trace_file: Path | None
 ) -> Result:
     """Say what came of a run, and close its trace."""
     scenario, tally, chain = simulation.scenario, simulation.observation.tally, simulation.observation.chain
@@ -61,6 +61,7 @@ def conclude(
     if ended.interrupted:
         end["cut_after"] = simulation.world.events
     simulation.trace.write("end", end)
+    trace_digest = simulation.trace.close(cut=ended.interrupted)
     prediction = predict_scenario(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
     return Result(
@@ -88,6 +89,7 @@ def conclude(
         first_failure_height=tally.first_failure_height,
         failures=tuple(_failure(simulation, verdict) for verdict in tally.failures),
         natural_divergence=tally.natural_divergence,
+        natural_divergence_voted=tally.natural_divergence_voted,
         injected=tally.injected,
         injected_changed=tally.injected_changed,
         forks=forks,
@@ -102,7 +104,7 @@ def conclude(
         replicas=_replicas(simulation, tally),
         environment=current_environment(),
         versions_untested=untested_versions(),
-        trace_digest=simulation.trace.close(cut=ended.interrupted),
+        trace_digest=trace_digest,
         trace_file=str(trace_file) if trace_file is not None else None,
         command=command,
     )
@@ -117,9 +119,11 @@ def _outcome(simulation: Simulation, ended: Ended) -> Outcome:
 
 
 def _rate(simulation: Simulation, tally: Tally) -> Rate:
-    """First attempts that failed. Under `halt` the first failure ends the run, which makes the trials what is drawn;
-    heights that a pipeline had begun beyond it are none of them."""
-    if simulation.scenario.chain.policy == "halt" and tally.first_attempt_failures:
+    """First attempts that failed. Where the first failure ended the run, the trials are what was drawn; heights that a
+    pipeline had begun beyond it are none of them."""
+    stalls = simulation.stalls
+    ended_by_it = stalls.is_open and stalls.stalls[-1].height == tally.first_failure_height
+    if tally.first_attempt_failures and ended_by_it:
         return first_failure_rate(tally.trials_to_first_failure)
     return binomial_rate(tally.first_attempt_failures, tally.trials)
 
@@ -178,15 +182,28 @@ def _difference(
     asked = [(line, simulation.replicas[who[0]]) for line, who in honest if who]
     if len(asked) < 2:
         return None
+    form = simulation.replicas[0].form
     for request in requests:
-        found = first_difference([replica.said(request, view) for _, replica in asked])
+        said = [replica.said(request, view) for _, replica in asked]
+        if len({form.digest(outputs) for outputs in said}) < 2:
+            continue  # another request of the block split the vote
+        found = first_difference([_voted(form, outputs) for outputs in said])
         if found is not None:
             values = tuple(
                 AnswerValue(digest=line.digest.hex(), hex=text)
                 for (line, _), text in zip(asked, found.values, strict=True)
             )
-            return FirstDifference(output=found.output, element=found.element, values=values, steps=found.steps)
+            return FirstDifference(
+                request=request, output=found.output, element=found.element, values=values, steps=found.steps
+            )
     return None
+
+
+def _voted(form: Form, outputs: Outputs) -> Outputs:
+    """What of the outputs is voted on: for `top1` the labels themselves."""
+    if isinstance(form, Top1Form):
+        return Outputs.of({form.output: form.answer(outputs)})
+    return outputs if form.output is None else outputs.only(form.output)
 
 
 def _replicas(simulation: Simulation, tally: Tally) -> tuple[ReplicaResult, ...]:
@@ -198,16 +215,21 @@ def _replicas(simulation: Simulation, tally: Tally) -> tuple[ReplicaResult, ...]
             weight=spec.weight,
             behaviour=spec.behaviour,
             profile=spec.profile.to_mapping(),
-            settings=msgspec.convert(reports[spec.id].settings, tuple[Setting, ...], from_attributes=True),
-            preparation=msgspec.convert(reports[spec.id].preparation, Preparation, from_attributes=True),
+            settings=reports[spec.id].settings,
+            preparation=reports[spec.id].preparation,
             operations_per_second=spec.operations_per_second,
-            against=Comparison(
-                base=base, differing=tally.differing.get(spec.id, 0), compared=tally.compared.get(spec.id, 0)
-            )
-            if base is not None and spec.id != base and spec.behaviour == "honest"
-            else None,
+            against=_comparison(spec.id, base, tally) if spec.behaviour == "honest" else None,
         )
         for spec in simulation.scenario.replicas()
+    )
+
+
+def _comparison(replica: int, base: int | None, tally: Tally) -> Comparison | None:
+    if base is None or replica == base:
+        return None
+    found = tally.compared.get(replica, Compared())
+    return Comparison(
+        base=base, compared=found.requests, differing=found.bits_differ, votes_differing=found.votes_differ
     )
 
 

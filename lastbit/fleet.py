@@ -97,6 +97,7 @@ def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form) -> N
         tried.add(replica.profile)
         outputs = replica.trial()
         form.digest(outputs)
+        _ = replica.engine.report  # made now: what a result says of engines must not fail after the run
         if dial is not None:
             check_room(dial, form, outputs, replicas=len(replicas))
 

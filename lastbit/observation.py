@@ -21,6 +21,15 @@ FAILURES_KEPT_MAX = 100
 
 
 @dataclass(slots=True)
+class Compared:
+    """How one replica's arithmetic compares with that of the first honest one, in requests."""
+
+    requests: int = 0
+    bits_differ: int = 0
+    votes_differ: int = 0
+
+
+@dataclass(slots=True)
 class Tally:
     """What is counted over a run; `lastbit.result.Result` says what each count means."""
 
@@ -34,11 +43,11 @@ class Tally:
     with_dissent: int = 0
     skipped: int = 0
     natural_divergence: int = 0
+    natural_divergence_voted: int = 0
     injected: int = 0
     injected_changed: int = 0
     failures: list[Verdict] = field(default_factory=list)
-    compared: dict[int, int] = field(default_factory=dict)
-    differing: dict[int, int] = field(default_factory=dict)
+    compared: dict[int, Compared] = field(default_factory=dict)
 
 
 class Observation:
@@ -71,6 +80,7 @@ class Observation:
         self._record = record
         self._progressed = progressed
         self._closed = 0
+        self._last_view = 0
         self._attempts: dict[int, dict[int, Attempt]] = {}
 
     # --- what nodes tell ----------------------------------------------------------------------------------
@@ -78,16 +88,15 @@ class Observation:
     def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None:
         if replica not in self.honest or block.height <= self._closed:
             return
-        attempt = self._attempt(block.height, view)
-        attempt.blocks[replica] = block
-        attempt.answers[replica] = answer
-        attempt.last_ns = max(attempt.last_ns, done_ns)
+        self._attempt(block.height, view).add(replica, block, answer, done_ns)
         self.tally.injected += sum(answer.marked)
         self.tally.injected_changed += answer.changed
 
     def voted(self, replica: int, message: Message) -> None:
         if isinstance(message, NewView):
-            self.tally.views = max(self.tally.views, message.view)
+            if message.view > self._last_view:
+                self._last_view = message.view
+                self.tally.views += 1
         elif replica not in self.honest and isinstance(message, Prepare) and message.height > self._closed:
             attempt = self._attempt(message.height, message.view)
             attempt.byzantine.setdefault(message.pair, set()).add(replica)
@@ -109,6 +118,9 @@ class Observation:
 
     def went_down(self, replica: int, *, for_good: bool = False) -> None:
         if replica in self.honest:
+            for attempts in self._attempts.values():
+                for attempt in attempts.values():
+                    attempt.lose(replica, self._now_ns())
             self.chain.went_down(replica, for_good=for_good)
             self._close_heights(has_moved=False)
 
@@ -119,7 +131,8 @@ class Observation:
 
     def last_attempt(self, height: int) -> tuple[Attempt, Block] | None:
         """The latest attempt at a height that was executed, and the block that most executed in it."""
-        for _, attempt in sorted(self._attempts.get(height, {}).items(), reverse=True):
+        for _, whole in sorted(self._attempts.get(height, {}).items(), reverse=True):
+            attempt = whole.by(self._now_ns())
             block = attempt.likeliest_block(self.quorum)
             if block is not None:
                 return attempt, block
@@ -131,7 +144,8 @@ class Observation:
 
     def end(self) -> None:
         """The run is over: judge what was begun and not closed, where there is enough to judge it by."""
-        for height in sorted(self._attempts):
+        for height, attempts in sorted(self._attempts.items()):
+            attempts.update({view: attempt.by(self._now_ns()) for view, attempt in attempts.items()})
             self._count(height, [each for each in self._verdicts(height) if self._is_settled(height, each)])
             record, _ = self._height_record(height)
             self._record({**record, "open": True})
@@ -174,6 +188,7 @@ class Observation:
 
     def _count(self, height: int, verdicts: Sequence[Verdict]) -> None:
         tally = self.tally
+        self._compare(height)
         if not verdicts:
             return
         tally.trials += 1
@@ -187,28 +202,34 @@ class Observation:
                     tally.first_failure_height = height
                 if len(tally.failures) < FAILURES_KEPT_MAX:
                     tally.failures.append(verdict)
-        self._compare(height)
 
     def _compare(self, height: int) -> None:
         """Count the requests that honest replicas answered differently by arithmetic alone."""
-        divergent: set[int] = set()
-        for attempt in self._attempts[height].values():
+        divergent: dict[int, bool] = {}
+        for attempt in self._attempts.get(height, {}).values():
             groups = attempt.groups()
             for base in (group for group in groups if self._base in group.replicas):
                 self._compare_with(base, groups)
-            for block in {group.block for group in groups} if len(groups) > 1 else ():
-                divergent.update(block.requests[at] for at in naturally_divergent(attempt, block))
+            for block in {group.block: None for group in groups} if len(groups) > 1 else ():
+                for position, votes_differ in naturally_divergent(attempt, block):
+                    request = block.requests[position]
+                    divergent[request] = votes_differ or divergent.get(request, False)
         self.tally.natural_divergence += len(divergent)
+        self.tally.natural_divergence_voted += sum(divergent.values())
 
     def _compare_with(self, base: Group, groups: Sequence[Group]) -> None:
-        compared, differing = self.tally.compared, self.tally.differing
         for block, answer, replicas in groups:
             if block != base.block:
                 continue
-            unlike = 0 if answer is base.answer else sum(map(ne, answer.truths, base.answer.truths))
+            bits = votes = 0
+            if answer is not base.answer:
+                bits = sum(map(ne, answer.truths, base.answer.truths))
+                votes = sum(map(ne, answer.votes, base.answer.votes))
             for replica in replicas:
-                compared[replica] = compared.get(replica, 0) + len(answer.truths)
-                differing[replica] = differing.get(replica, 0) + unlike
+                compared = self.tally.compared.setdefault(replica, Compared())
+                compared.requests += len(answer.truths)
+                compared.bits_differ += bits
+                compared.votes_differ += votes
 
     def _count_agreement(self, height: int, dissent: Sequence[int]) -> None:
         decided = self.chain.at(height)

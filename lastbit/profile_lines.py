@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lastbit import wording
-from lastbit.result import Preparation, ReplicaResult
+from lastbit.result import Comparison, ReplicaResult
+from replicas.engine import SettingShown
+from replicas.prepare import PreparationReport
+from replicas.profile import NumericProfile
 
 NAMES_SHOWN_MAX = 3
+USUAL = NumericProfile().to_mapping()
 
 
 def prepared(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
@@ -20,25 +24,42 @@ def prepared(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
         yield f"{wording.replicas(ids)}: {sentence}"
 
 
-def inert(replicas: Sequence[ReplicaResult], *, form: str) -> Iterator[str]:
-    """Replicas whose profile is another than the base's and changed nothing: nobody should think it was tested."""
+def unseen(replicas: Sequence[ReplicaResult], *, form: str) -> Iterator[str]:
+    """Replicas whose bits differ from the base's, and never what is voted on."""
+    for (base, compared), ids in _compared(replicas, lambda found: bool(found.differing and not found.votes_differing)):
+        shares = [replica.against.differing for replica in replicas if replica.id in ids and replica.against]
+        span = f"{min(shares):,}" if min(shares) == max(shares) else f"{min(shares):,} to {max(shares):,}"
+        yield (
+            f"{wording.replicas(ids)}: bits differ from replica {base}'s in {span} of {compared:,} answers, "
+            f"the vote on {form} in none"
+        )
+
+
+def inert(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
+    """Replicas whose profile is another than the base's and changed no bit: nobody should think it was tested."""
     by_id = {replica.id: replica for replica in replicas}
+    others = [each for each in replicas if each.against and each.profile != by_id[each.against.base].profile]
+    for (base, compared), ids in _compared(others, lambda found: not found.differing):
+        whose = "its profile differs" if len(ids) == 1 else "their profiles differ"
+        yield f"{wording.replicas(ids)}: {whose} from replica {base}'s, yet not a bit of {compared:,} answers does"
+
+
+def _compared(
+    replicas: Sequence[ReplicaResult], holds: Callable[[Comparison], bool]
+) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """The replicas whose comparison holds, by what they are compared with and how often."""
     same: dict[tuple[int, int], list[int]] = {}
     for replica in replicas:
-        against = replica.against
-        if against is None or against.differing or not against.compared:
-            continue
-        if replica.profile != by_id[against.base].profile:
-            same.setdefault((against.base, against.compared), []).append(replica.id)
-    for (base, compared), ids in same.items():
-        whose = "its profile differs" if len(ids) == 1 else "their profiles differ"
-        yield f"{wording.replicas(ids)}: {whose} from replica {base}'s, yet 0 of {compared:,} answers do ({form})"
+        if replica.against is not None and replica.against.compared and holds(replica.against):
+            same.setdefault((replica.against.base, replica.against.compared), []).append(replica.id)
+    yield from same.items()
 
 
 def _sentences(replica: ReplicaResult) -> Iterator[str]:
     found = replica.preparation
-    if found is None:
-        return
+    settings = [_setting(each) for each in replica.settings if replica.profile[each.name] != USUAL[each.name]]
+    if settings:
+        yield ", ".join(settings)
     if found.products_split:
         yield _split(found, replica.profile["summation"]["slices"])
     if found.values_rounded or found.values_kept_fp32:
@@ -47,16 +68,23 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
         yield _in_fp64(found)
 
 
-def _split(found: Preparation, slices: int) -> str:
+def _setting(setting: SettingShown) -> str:
+    shown = "not to be shown" if setting.evidence.startswith("cannot") else "read back"
+    return f"{setting.name} = {setting.value} ({shown})"
+
+
+def _split(found: PreparationReport, slices: int) -> str:
     text = f"{wording.counted(len(found.products_split), 'product')} split in {slices} along K, "
-    text += f"{_percent(found.multiply_adds_split, found.multiply_adds)} of the multiply-adds"
+    text += f"{100 * found.share_split:.3g} % of the multiply-adds"
+    if slices == 2:
+        text += "; two slices never change a bit"
     if found.products_left_whole:
         names = [f"{name} ({reason})" for name, reason in found.products_left_whole]
         text += f"; left whole: {_listed(names)}"
     return text
 
 
-def _rounded(found: Preparation) -> str:
+def _rounded(found: PreparationReport) -> str:
     text = f"{wording.counted(found.values_rounded, 'weight')} rounded to fp16"
     if found.values_kept_fp32:
         names = [f"{count:,} of {name}" for name, count in found.values_kept_fp32]
@@ -64,15 +92,13 @@ def _rounded(found: Preparation) -> str:
     return text
 
 
-def _in_fp64(found: Preparation) -> str:
+def _in_fp64(found: PreparationReport) -> str:
     kept = len(found.nodes_kept_fp32)
-    text = f"fp64, but for {kept:,} of {wording.counted(found.float_nodes, 'node')} without such a kernel"
-    text += f", {_percent(found.multiply_adds_kept_fp32, found.multiply_adds)} of the multiply-adds"
-    return f"{text}: {_listed(list(found.nodes_kept_fp32))}" if kept else text
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.3g} %" if whole else "0 %"
+    if not kept:
+        return f"fp64 in all {wording.counted(found.float_nodes, 'node')} that compute with floats"
+    text = f"fp64, but for {kept:,} of {wording.counted(found.float_nodes, 'node')} without such a kernel, "
+    text += f"{100 * found.share_of_multiply_adds_kept_fp32:.3g} % of the multiply-adds"
+    return f"{text}: {_listed(found.nodes_kept_fp32)}"
 
 
 def _listed(names: Sequence[str]) -> str:

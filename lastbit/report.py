@@ -84,7 +84,7 @@ def _what_was_run(result: Result) -> str:
     quorum = f"quorum {result.quorum} of {result.weight}" + (" by weight" if result.weight != result.n else "")
     parts = [
         wording.counted(result.n, "replica"),
-        f"{result.protocol.upper()}, {quorum}, {result.policy}",
+        f"{result.protocol.upper()}, {quorum}, f = {result.f}, {result.policy}",
         f"{result.model}, votes on {result.form}",
         result.divergence or "no dial",
         f"seed {result.seed}",
@@ -128,7 +128,9 @@ def _figures(result: Result, layout: _Layout) -> Iterator[str]:
     if result.heights.with_dissent or (result.prediction and result.prediction.dissent_probability):
         yield layout.row("dissent", _dissent(result))
     if result.natural_divergence:
-        yield layout.row("natural divergence", wording.counted(result.natural_divergence, "request"))
+        requests = wording.counted(result.natural_divergence, "request")
+        voted = f"{result.natural_divergence_voted:,} of them in what is voted on"
+        yield layout.row("natural divergence", f"{requests} computed differently, {voted}")
     if result.divergence is not None:
         marks = wording.counted(result.injected, "wrong answer")
         yield layout.row("injected", f"{marks}, {result.injected_changed:,} of them changed what is voted on")
@@ -138,7 +140,9 @@ def _figures(result: Result, layout: _Layout) -> Iterator[str]:
     yield layout.row("inference", f"{result.inferences.asked:,} asked, {result.inferences.run:,} run")
     for line in profile_lines.prepared(result.replicas):
         yield layout.row("profile", line)
-    for line in profile_lines.inert(result.replicas, form=result.form):
+    for line in profile_lines.unseen(result.replicas, form=result.form):
+        yield layout.row("profile", line)
+    for line in profile_lines.inert(result.replicas):
         yield layout.row("inert here", line)
 
 
@@ -233,7 +237,8 @@ def _first_difference(difference: FirstDifference) -> str:
     values = [value.hex for value in difference.values[:ANSWERS_SHOWN_MAX]]
     listed = f"{', '.join(values[:-1])} and {values[-1]}" if len(values) > 1 else "".join(values)
     apart = "" if difference.steps is None else f", {wording.counted(difference.steps, 'step')} apart"
-    return f'first difference: output "{difference.output}", element {difference.element:,}: {listed}{apart}'
+    where = f'request {difference.request:,}, output "{difference.output}", element {difference.element:,}'
+    return f"first difference: {where}: {listed}{apart}"
 
 
 def _more(layout: _Layout, count: int, noun: str) -> Iterator[str]:
@@ -247,7 +252,8 @@ def _next(result: Result, layout: _Layout) -> Iterator[str]:
         parts.append(f"{result.heights.committed / (result.simulated_ns / 1e9):.3g} heights a second")
     parts += [wording.counted(result.messages, "message"), f"trace {wording.digest(result.trace_digest, 16)}"]
     yield layout.line("  ", " · ".join(parts))
-    yield layout.line("  again:   ", result.command)
+    if result.command is not None:
+        yield layout.line("  again:   ", result.command)
     if result.trace_file is not None:
         yield layout.line("  replay:  ", f"lastbit replay {shlex.quote(result.trace_file)}")
     if result.versions_untested:

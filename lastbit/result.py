@@ -10,9 +10,27 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from lastbit.intervals import Rate
+from replicas.engine import SettingShown
+from replicas.prepare import PreparationReport
 
 FORMAT = "lastbit.result/1"
 FAILURES_KEPT_MAX = 100
+
+CauseCode: TypeAlias = Literal[
+    "no-quorum-alive",
+    "nobody-honest",
+    "partition",
+    "split-ballot",
+    "split-proposal",
+    "halted",
+    "replica-behind",
+    "timeouts-too-short",
+    "faulty-leader",
+    "leader-away",
+    "messages-lost",
+    "unexplained",
+]
+ForkKind: TypeAlias = Literal["two-decisions", "two-states", "no-certificate"]
 
 Outcome: TypeAlias = Literal["completed", "stalled", "forked", "inconclusive"]
 
@@ -36,15 +54,17 @@ class AnswerValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FirstDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """The first element in which the answers of a ballot differ.
+    """Where the answers of a ballot first part.
 
     Args:
-        output: name of the output.
+        request: the id of the first request of the block that split the vote.
+        output: name of the output; where labels are voted on, the values are those labels.
         element: its index in row-major order.
         values: one for each answer, in the ballot's order.
         steps: representable floats between the least and the greatest; None where they are no floats.
     """
 
+    request: int
     output: str
     element: int
     values: tuple[AnswerValue, ...]
@@ -81,7 +101,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         from_ns: when the height before it committed.
         until_ns: when it committed after all; None while the stall lasts.
         permanent: the run ended in it.
-        cause_code: a word for machines, such as "no_quorum_possible".
+        cause_code: a word for machines; `lastbit.causes` says by which order of questions it is found.
         cause: a sentence.
         ballot: the answers of the last attempt, by falling weight.
         silent: replicas that cast no vote.
@@ -92,7 +112,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: int
     until_ns: int | None
     permanent: bool
-    cause_code: str
+    cause_code: CauseCode
     cause: str
     ballot: tuple[Answer, ...]
     silent: tuple[int, ...]
@@ -105,14 +125,14 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         height: the height.
         at_ns: when the second of them was seen.
-        kind: a word for machines, such as "two_certificates".
+        kind: a word for machines.
         what: a sentence.
         sides: the decisions, and who holds each.
     """
 
     height: int
     at_ns: int
-    kind: str
+    kind: ForkKind
     what: str
     sides: tuple[Answer, ...]
 
@@ -151,45 +171,19 @@ class Inferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """In how many requests a replica's unmarked answer differed from that of one named replica."""
-
-    base: int
-    differing: int
-    compared: int
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting of the runtime, and how it is known to have taken effect: the runtime takes any word in silence."""
-
-    name: str
-    value: str
-    evidence: str
-
-
-class Preparation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a profile rewrote the model; empty where it runs as built.
+    """How a replica's arithmetic compares with that of one named replica, request by request and before the dial.
 
     Args:
-        multiply_adds: of the whole graph, open dimensions counted as 1; 0 where nothing was to be prepared.
-        multiply_adds_split: of these, in products that were split along K.
-        products_split: the products that were split, by name.
-        products_left_whole: those that were not, each with the reason.
-        values_rounded: weights that are fp16 numbers now.
-        values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
-        float_nodes: nodes that take or make float32 tensors, under fp64.
-        nodes_kept_fp32: those of them without an fp64 kernel, which stayed fp32.
-        multiply_adds_kept_fp32: the multiply-adds inside these.
+        base: the replica that it is compared with.
+        compared: requests that both answered.
+        differing: of these, those whose outputs differ in some bit.
+        votes_differing: of these, those in which what is voted on differs.
     """
 
-    multiply_adds: int
-    multiply_adds_split: int
-    products_split: tuple[str, ...]
-    products_left_whole: tuple[tuple[str, str], ...]
-    values_rounded: int
-    values_kept_fp32: tuple[tuple[str, int], ...]
-    float_nodes: int
-    nodes_kept_fp32: tuple[str, ...]
-    multiply_adds_kept_fp32: int
+    base: int
+    compared: int
+    differing: int
+    votes_differing: int
 
 
 class ReplicaResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,8 +204,8 @@ class ReplicaResult(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     behaviour: str
     profile: dict[str, Any]
-    settings: tuple[Setting, ...] = ()
-    preparation: Preparation | None = None
+    settings: tuple[SettingShown, ...] = ()
+    preparation: PreparationReport = PreparationReport()
     operations_per_second: int
     against: Comparison | None = None
 
@@ -247,12 +241,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         form: what of an output is voted on.
         divergence: the dial in words; None: no dial.
         heights: how far the chain got.
-        agreement_failures: first attempts that failed.
+        agreement_failures: first attempts that failed. Under `halt` with a pipeline those of heights begun beyond the
+            first failure are among them, and not in `rate`.
         retries: further attempts.
-        view_changes: views that began after the first.
+        view_changes: views that began after the first; one whose leader never began it is none.
         first_failure_height: height of the first agreement failure; None: there was none.
         failures: the first 100 of them, first attempts or later ones.
-        natural_divergence: requests that honest replicas without marks answered differently.
+        natural_divergence: requests to which honest replicas without marks computed different outputs.
+        natural_divergence_voted: of these, those in which what is voted on differed, too.
         injected: marks that the dial set on answers that were computed.
         injected_changed: of these, those that changed the form voted on.
         forks: safety violations.
@@ -269,7 +265,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         versions_untested: packages whose version was not tested, in words.
         trace_digest: SHA-256 of all records after the trace's header.
         trace_file: where the trace was written; None: nowhere.
-        command: what repeats the run.
+        command: what repeats the run; None where it was started from Python with a scenario that is no file.
     """
 
     format: str = FORMAT
@@ -297,6 +293,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     first_failure_height: int | None
     failures: tuple[Failure, ...]
     natural_divergence: int
+    natural_divergence_voted: int
     injected: int
     injected_changed: int
     forks: tuple[Fork, ...]
@@ -313,7 +310,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     versions_untested: tuple[str, ...] = ()
     trace_digest: str
     trace_file: str | None = None
-    command: str
+    command: str | None
 
     def __post_init__(self) -> None:
         if (self.prediction is None) == (self.reason is None):

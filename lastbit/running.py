@@ -73,9 +73,11 @@ def run(
         return prepared.run(writer, command=command, trace=trace, progress=progress)
 
 
-def _command(given: Scenario | Path | str, chosen: Scenario, options: Mapping[str, object]) -> str:
-    """The command that repeats a run."""
-    words = ["lastbit", "run", chosen.name if isinstance(given, Scenario) else str(given), "--seed", str(chosen.seed)]
+def _command(given: Scenario | Path | str, chosen: Scenario, options: Mapping[str, object]) -> str | None:
+    """The command that repeats a run; None for a scenario made in Python, which no command names."""
+    if isinstance(given, Scenario):
+        return None
+    words = ["lastbit", "run", str(given), "--seed", str(chosen.seed)]
     for name, value in options.items():
         if isinstance(value, Mapping):
             words += [f"--{name}={key}={_option(each)}" for key, each in value.items()]
@@ -118,7 +120,7 @@ class Prepared:
         self,
         writer: TraceWriter,
         *,
-        command: str,
+        command: str | None = None,
         trace: Path | None = None,
         progress: Progress | None = None,
         events_max: int | None = None,

@@ -36,10 +36,9 @@ FOREVER_NS = 1 << 61
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a run ended: it reached its target, gave a stall up, came to a limit, or was interrupted."""
+    """Why a run ended: it reached its target, was interrupted, or neither (a limit, or a stall given up)."""
 
     done: bool
-    gave_up: bool
     interrupted: bool
 
 
@@ -125,12 +124,12 @@ class Simulation:
             until_ns = min(self.stalls.look_at_ns, limit_ns)
             ending = self.world.run(until_ns=until_ns, events_max=self._events_allowed(events_max))
             if ending is Ending.INTERRUPTED or (ending is Ending.EVENTS_MAX and events_max is not None):
-                return Ended(done=self.is_done, gave_up=False, interrupted=not self.is_done)
+                return Ended(done=self.is_done, interrupted=not self.is_done)
             if self.trace.digest.events >= self.scenario.chain.max_events or self.world.now_ns >= limit_ns:
                 break
             if self.stalls.look(self.world.now_ns):
-                return Ended(done=False, gave_up=True, interrupted=False)
-        return Ended(done=self.is_done, gave_up=False, interrupted=False)
+                return Ended(done=False, interrupted=False)
+        return Ended(done=self.is_done, interrupted=False)
 
     def _events_allowed(self, events_max: int | None) -> int:
         """How many events of the world may happen before the limits are looked at again.
@@ -243,7 +242,9 @@ class Simulation:
         )
 
     def _stalled_height(self) -> int:
-        return min(self.observation.chain.frontier + 1, self.scenario.chain.blocks)
+        """The next height of the chain; where it is done, the next one of whoever is behind."""
+        chain, target = self.observation.chain, self.scenario.chain.blocks
+        return chain.tip + 1 if chain.tip < target else min(chain.frontier + 1, target)
 
     def _facts(self, verdict: Verdict | None, attempt: Attempt | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
@@ -300,7 +301,7 @@ def partitions_of(scenario: Scenario) -> tuple[Partition, ...]:
         Partition(
             groups=_all_groups(each.groups, scenario.chain.replicas),
             from_ns=each.from_ns,
-            until_ns=each.until_ns if each.until_ns is not None else FOREVER_NS,
+            until_ns=each.until_ns,
         )
         for each in scenario.network.partition
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from operator import ne
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +14,21 @@ import numpy.typing as npt
 from replicas.cost import compute_ns
 from replicas.dial import Marks
 from replicas.engine import Engine
-from replicas.forms import Form
+from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
 from replicas.profile import KSplit, NumericProfile
 from replicas.store import ResultStore
 from replicas.workload import Workload
-from replicas.wrong_answers import wrong_answer
+from replicas.wrong_answers import wrong_answer, wrong_answers_max
 from simcore.streams import Streams
 
 Order = npt.NDArray[np.int64]
+
+ALL_BYTES = BytesForm()
+
+ROOM_BYTES = 64 << 20
+ANSWER_BYTES = 64 << 10
+"""What an answer is taken to need beside its tensors: so a thousand small ones are kept, and a few that are large."""
 
 BLOCKS_KEPT_MAX = 64
 
@@ -34,10 +41,17 @@ class Requests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one run of the workload gave, and its digest in the form that is voted on."""
+    """What one run of the workload gave.
+
+    Attributes:
+        outputs: all of them.
+        bits: their digest to the last bit.
+        vote: their digest in the form that is voted on.
+    """
 
     outputs: Outputs
-    digest: bytes
+    bits: bytes
+    vote: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +60,40 @@ class BlockAnswer:
 
     Attributes:
         digest: the root over the digests of its requests, which a vote names.
-        truths: for each request, the digest of what the arithmetic gave, before the dial.
-        marked: for each request, did the dial change what this replica says?
-        changed: of the marked, how many digests really changed.
+        truths: for each request, the digest of all that the arithmetic gave, to the last bit and before the dial.
+        votes: for each request, the digest of what would be voted on, before the dial.
+        marked: for each request, did the dial mark what this replica says?
+        changed: of the marked, how many digests of what is voted on really changed.
     """
 
     digest: bytes
     truths: tuple[bytes, ...]
+    votes: tuple[bytes, ...]
     marked: tuple[bool, ...]
     changed: int
+
+
+Digests: TypeAlias = tuple[tuple[bytes, ...], tuple[bytes, ...]]
+"""Of the requests of a block: to the last bit, and of what is voted on."""
 
 
 class AnswerStore(ResultStore[Answer]):
     """Answers by engine, input and order of summation, shared by all replicas of a run."""
 
     def __init__(self) -> None:
-        # Few, since answers may be large; requests of one block are asked for together.
-        super().__init__(lambda answer: outputs_digest(answer.outputs), kept_max=1024)
-        self._blocks: dict[tuple[str, tuple[int, ...]], tuple[bytes, ...]] = {}
+        super().__init__(lambda answer: answer.bits, size=_bytes_of, room=ROOM_BYTES)
+        self._blocks: dict[tuple[str, tuple[int, ...]], Digests] = {}
 
-    def block(
-        self, engine: str, requests: tuple[int, ...], compute: Callable[[], tuple[bytes, ...]]
-    ) -> tuple[bytes, ...]:
+    def block(self, engine: str, requests: tuple[int, ...], compute: Callable[[], Digests]) -> Digests:
         """The digests of a whole block's answers by one engine, which takes no order: the same for all its replicas."""
-        truths = self._blocks.get((engine, requests))
-        if truths is not None:
+        digests = self._blocks.get((engine, requests))
+        if digests is not None:
             self.asked += len(requests)
-            return truths
-        truths = self._blocks[engine, requests] = compute()
+            return digests
+        digests = self._blocks[engine, requests] = compute()
         if len(self._blocks) > BLOCKS_KEPT_MAX:
             del self._blocks[next(iter(self._blocks))]
-        return truths
+        return digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +132,12 @@ class Replica:
         if wrong is not None:
             return self._lie(requests, attempt, wrong)
         if self.engine.order_shape is not None:
-            return _unmarked(self._truths(requests, attempt))
-        return _unmarked(self.store.block(self.engine.identity, requests, lambda: self._truths(requests, attempt)))
+            return _unmarked(self._digests(requests, attempt))
+        return _unmarked(self.store.block(self.engine.identity, requests, lambda: self._digests(requests, attempt)))
 
-    def _truths(self, requests: tuple[int, ...], attempt: int) -> tuple[bytes, ...]:
-        return tuple(self.answer(request, attempt).digest for request in requests)
+    def _digests(self, requests: tuple[int, ...], attempt: int) -> Digests:
+        answers = [self.answer(request, attempt) for request in requests]
+        return tuple(answer.bits for answer in answers), tuple(answer.vote for answer in answers)
 
     def _wrong_answers(self, requests: tuple[int, ...], attempt: int) -> list[int | None] | None:
         """Which wrong answer the dial puts in the place of each; None where it marks none of them."""
@@ -130,17 +148,21 @@ class Replica:
 
     def _lie(self, requests: tuple[int, ...], attempt: int, wrong: Sequence[int | None]) -> BlockAnswer:
         answers = [self.answer(request, attempt) for request in requests]
-        truths = tuple(answer.digest for answer in answers)
-        said = tuple(
-            answer.digest if index is None else self.form.digest(wrong_answer(answer.outputs, index, self.form))
-            for answer, index in zip(answers, wrong, strict=True)
-        )
+        said = [self._said(answer, index) for answer, index in zip(answers, wrong, strict=True)]
+        votes = tuple(answer.vote for answer in answers)
         return BlockAnswer(
             digest=root_digest(said),
-            truths=truths,
+            truths=tuple(answer.bits for answer in answers),
+            votes=votes,
             marked=tuple(index is not None for index in wrong),
-            changed=sum(spoken != truth for spoken, truth in zip(said, truths, strict=True)),
+            changed=sum(map(ne, said, votes)),
         )
+
+    def _said(self, answer: Answer, wrong: int | None) -> bytes:
+        """What is voted on after the dial. Outputs that cannot hold that wrong answer stay as they are."""
+        if wrong is None or wrong >= wrong_answers_max(answer.outputs, self.form):
+            return answer.vote
+        return self.form.digest(wrong_answer(answer.outputs, wrong, self.form))
 
     def answer(self, request: int, attempt: int) -> Answer:
         """What the arithmetic gives for one request, really run unless the store holds it."""
@@ -149,7 +171,8 @@ class Replica:
 
         def compute() -> Answer:
             outputs = self.workload.answer(self.engine, tensors, order)
-            return Answer(outputs, self.form.digest(outputs))
+            bits = outputs_digest(outputs)
+            return Answer(outputs, bits, bits if self.form == ALL_BYTES else self.form.digest(outputs))
 
         order_key = None if order is None else order.tobytes()
         return self.store.answer((self.engine.identity, key, order_key), compute, subject=self.engine)
@@ -163,7 +186,9 @@ class Replica:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""
         outputs = self.answer(request, attempt).outputs
         index = None if self.marks is None else self.marks.wrong_answer_index(request, self.id, attempt)
-        return outputs if index is None else wrong_answer(outputs, index, self.form)
+        if index is None or index >= wrong_answers_max(outputs, self.form):
+            return outputs
+        return wrong_answer(outputs, index, self.form)
 
     def compute_ns(self, requests: int) -> int:
         """Simulated time to answer that many requests, one after another."""
@@ -185,6 +210,11 @@ def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: 
     return streams.generator(name, *indices).permuted(in_order, axis=1)
 
 
+def _bytes_of(answer: Answer) -> int:
+    return ANSWER_BYTES + sum(getattr(value, "nbytes", 0) for _, value in answer.outputs.items())
+
+
 @lru_cache(maxsize=1024)
-def _unmarked(truths: tuple[bytes, ...]) -> BlockAnswer:
-    return BlockAnswer(root_digest(truths), truths, (False,) * len(truths), 0)
+def _unmarked(digests: Digests) -> BlockAnswer:
+    truths, votes = digests
+    return BlockAnswer(root_digest(votes), truths, votes, (False,) * len(votes), 0)

@@ -29,7 +29,8 @@ class ResultStore(Generic[Answer]):
 
     Args:
         digest: of an answer; equal digests are equal answers.
-        kept_max: how many answers are kept.
+        room: how much is kept, in units of `size`; the latest answer always is.
+        size: how much room an answer takes; 1 each, if not given.
         rerun_every: of so many runs one is done twice, on average; the first always is.
         reruns_max: and no more of them than this.
 
@@ -50,15 +51,18 @@ class ResultStore(Generic[Answer]):
         self,
         digest: Callable[[Answer], bytes],
         *,
-        kept_max: int = 65536,
+        room: int = 65536,
+        size: Callable[[Answer], int] = lambda _: 1,
         rerun_every: int = 1000,
         reruns_max: int = 100,
     ) -> None:
-        for name, value in (("kept_max", kept_max), ("rerun_every", rerun_every)):
+        for name, value in (("room", room), ("rerun_every", rerun_every)):
             if value < 1:
                 raise ValueError(f"{name}: {value} is not allowed; at least 1")
         self._digest = digest
-        self._kept_max = kept_max
+        self._room = room
+        self._size = size
+        self._used = 0
         self._rerun_below = _WORD // rerun_every
         self._reruns_max = reruns_max
         self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
@@ -95,8 +99,10 @@ class ResultStore(Generic[Answer]):
                 )
         self.run += 1
         self._answers[key] = answer
-        if len(self._answers) > self._kept_max:
-            self._answers.popitem(last=False)
+        self._used += self._size(answer)
+        while self._used > self._room and len(self._answers) > 1:
+            _, oldest = self._answers.popitem(last=False)
+            self._used -= self._size(oldest)
         return answer
 
     def _is_sampled(self) -> bool:

@@ -18,6 +18,7 @@ from simcore.running_digest import ARRIVAL, REPLICA_BITS, REPLICAS_MAX, arrival_
 from simcore.streams import Streams
 
 ROUNDS_KEPT_MAX = 64
+NO_HEIGHT = 0
 ARRAYS_KEPT_MAX = 4
 """Of one round. A repeat whose array was let go has it drawn again, and the same draws come of it."""
 
@@ -63,6 +64,8 @@ class Itineraries:
         self._loss = loss
         self._broadcasts: dict[RoundKey, _Round] = {}
         self._sends: dict[RoundKey, _Round] = {}
+        self._broadcasts_of_no_height: dict[int, int] = {}
+        self._sends_of_no_height: dict[int, int] = {}
         # Without a draw all rounds are alike, and one array serves them all.
         self._fixed = None if latency.draws or loss > 0 else self._draw("network.broadcast", (0, 0), 0)
 
@@ -70,7 +73,9 @@ class Itineraries:
         """The way of the copies to everyone but the sender."""
         if self._fixed is not None:
             return self._fixed.itinerary(kind, sender)
-        repeat, round_ = self._repeat(self._broadcasts, round_key, kind * self._replicas + sender)
+        place = kind * self._replicas + sender
+        round_key = self._address(self._broadcasts_of_no_height, round_key, place)
+        repeat, round_ = self._repeat(self._broadcasts, round_key, place)
         delays = round_.arrays.get(repeat) or self._array(round_, "network.broadcast", round_key, repeat)
         return delays.take_itinerary(kind, sender)
 
@@ -80,6 +85,7 @@ class Itineraries:
             delay_ns = self._fixed.delay_ns(kind, sender, receiver)
         else:
             place = (kind * self._replicas + sender) * self._replicas + receiver
+            round_key = self._address(self._sends_of_no_height, round_key, place)
             repeat, round_ = self._repeat(self._sends, round_key, place)
             delays = round_.arrays.get(repeat) or self._array(round_, "network.send", round_key, repeat)
             delay_ns = delays.delay_ns(kind, sender, receiver)
@@ -87,12 +93,26 @@ class Itineraries:
             return [], [], -1, [-1]
         return [receiver], [arrival_of(delay_ns, receiver)], delay_ns, [-1]
 
+    def _address(self, sent: dict[int, int], round_key: RoundKey, place: int) -> RoundKey:
+        """The round whose draws a message takes. What belongs to no height is counted instead, by sender and kind.
+
+        Such messages come again and again under few round keys, and would begin with the same draws whenever their
+        round had been forgotten: the first one lost would be lost every time.
+        """
+        if round_key[0] != NO_HEIGHT:
+            return round_key
+        count = sent.get(place, 0)
+        sent[place] = count + 1
+        return NO_HEIGHT, count
+
     def _repeat(self, rounds: dict[RoundKey, _Round], round_key: RoundKey, place: int) -> tuple[int, _Round]:
         round_ = rounds.get(round_key)
         if round_ is None:
             if len(rounds) == ROUNDS_KEPT_MAX:
                 del rounds[next(iter(rounds))]  # the one begun first
             round_ = rounds[round_key] = _Round()
+        if round_key[0] == NO_HEIGHT:
+            return 0, round_
         repeat = round_.repeats.get(place, 0)
         round_.repeats[place] = repeat + 1
         return repeat, round_

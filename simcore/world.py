@@ -133,8 +133,11 @@ class World:
         bound = self._bound_at(until_ns) if until_ns is not None else None
         events_end = self.events + events_max if events_max is not None else sys.maxsize
         try:
-            while self._stop is None and (left := events_end - self.events) > 0:
+            # An interruption between two calls waits for the next event, so a cut always lies just behind an event.
+            while self._stop is not Ending.STOPPED and (left := events_end - self.events) > 0:
                 self._step(left)
+                if self._stop is not None:
+                    break
         except EmptySchedule:
             self._silent_steps += 1  # the step that found nothing
             return Ending.EMPTY

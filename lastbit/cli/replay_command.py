@@ -9,7 +9,6 @@ import click
 from lastbit.cli.options import model_options, quiet_option
 from lastbit.cli.output import give
 from lastbit.cli.progress import progress_bar
-from lastbit.result import EXIT_OTHERWISE
 
 
 @click.command(short_help="Run a trace again and compare every record.")
@@ -30,6 +29,7 @@ def replay(trace: Path, model: str | None, inputs: Path | None, quiet: bool) -> 
       lastbit replay run.jsonl --model my.onnx --inputs my.npz
     """
     from lastbit.replay import replay as replay_trace
+    from lastbit.result import EXIT_OTHERWISE
 
     with progress_bar(f"replay {trace.name}", quiet=quiet) as progress:
         replayed = replay_trace(trace, model=model, inputs=inputs, progress=progress)

@@ -76,7 +76,7 @@ Latency: TypeAlias = Annotated[
 
 
 class Partition(Table):
-    """A time in which messages pass only within a group. A replica that no group names is a group of its own."""
+    """A time in which messages pass only within a group. Replicas that no group names form one more."""
 
     groups: tuple[tuple[ReplicaId, ...], ...]
     from_ms: Instant

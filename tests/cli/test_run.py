@@ -64,14 +64,14 @@ def test_the_report_says_what_was_run_what_came_of_it_and_how_to_repeat_it(typed
     assert said.code == 0
     assert said.err == ""
     for words in (
-        "one-in-ten-thousand   4 replicas · PBFT, quorum 3 of 4, halt · digits-mlp",
+        "one-in-ten-thousand   4 replicas · PBFT, quorum 3 of 4, f = 1, halt · digits-mlp",
         "STALLED for good at height 6, as expected",
         "committed            5 heights, all unanimous",
         "1 in 6 first attempts",
         "closed form 1.0e-4",
         "24 asked, 6 run",
-        "no quorum, and none possible: 4 votes, 4 answers",
-        "first difference: output",
+        "no quorum, and none possible: 4 voters, 4 answers",
+        "first difference: request",
         "again:   lastbit run one-in-ten-thousand --seed 132",
     ):
         assert words in said.out

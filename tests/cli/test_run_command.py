@@ -42,6 +42,7 @@ RESULT = Result(
     first_failure_height=3,
     failures=(),
     natural_divergence=0,
+    natural_divergence_voted=0,
     injected=0,
     injected_changed=0,
     forks=(),

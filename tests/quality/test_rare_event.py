@@ -86,3 +86,26 @@ def test_what_the_report_asks_for_itself_is_no_inference_of_the_run() -> None:
 
     assert result.inferences.asked == 4 * 6
     assert result.inferences.run == 6
+
+
+def test_a_run_that_its_first_failure_ends_has_one_interval_whatever_the_policy_is_called() -> None:
+    dial = {"rate": 0.01}
+    rates = [lastbit.run(scenario({"policy": it, "blocks": 500}, divergence=dial)).rate for it in ("halt", "retry")]
+
+    assert rates[0] == rates[1]
+    assert rates[0].failures == 1
+
+
+def test_the_first_difference_is_that_of_the_request_that_split_the_vote() -> None:
+    dial = {"rate": 0.05}
+    label = {"name": "digits-mlp", "form": "top1"}
+    several = {"policy": "skip", "blocks": 60, "requests_per_block": 4}
+    result = lastbit.run(scenario(several, model=label, inputs=noisy(), divergence=dial))
+    marks = Marks(Dial(rate=0.05), Streams(0), replicas=4)
+
+    differences = [failure.first_difference for failure in result.failures]
+    assert len(differences) > 3
+    for found in differences:
+        assert found is not None
+        assert marks.wrong_answer_index(found.request, 0, 0) is not None
+        assert len({value.hex for value in found.values}) == 4  # four labels

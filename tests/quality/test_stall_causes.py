@@ -111,3 +111,27 @@ def test_answers_that_differ_are_named_under_every_policy_that_they_stop() -> No
     for policy in ("halt", "retry"):
         assert stalls(chain={"policy": policy}, divergence={"rate": 1.0}) == [("split-ballot", True)]
     assert stalls(chain={"policy": "skip"}, divergence={"rate": 1.0}) == []
+
+
+def test_a_stall_is_told_at_the_height_where_the_chain_stands_although_a_replica_is_far_behind() -> None:
+    alone = {"partition": [{"groups": [[3]], "from_ms": 100, "until_ms": 3_600_000}]}
+    result = lastbit.run(scenario({"policy": "halt", "blocks": 2_000}, network=alone, divergence={"rate": 0.02}))
+
+    assert result.stalls[-1].height == result.first_failure_height
+    assert result.heights.committed < 10 < result.stalls[-1].height
+    assert (result.stalls[-1].cause_code, len(result.stalls[-1].ballot)) == ("split-ballot", 3)
+
+
+def test_leaders_that_are_down_for_longer_than_patience_lasts_are_called_away() -> None:
+    down = [{"replica": each, "from_ms": 0} for each in (0, 1)]
+    impatient = {"replicas": 7, "stall_after_ms": 50, "give_up_after_ms": 60}
+    assert stalls(chain=impatient, crash=down) == [("leader-away", True)]
+
+
+def test_replicas_that_crash_at_work_have_not_voted_and_nothing_is_blamed_on_arithmetic() -> None:
+    crashes = [{"replica": each, "from_ms": 12} for each in range(1, 4)]
+    slow = {"operations_per_second": 1_000_000}
+    result = lastbit.run(scenario(crash=crashes, fleet=slow, divergence={"rate": 1.0}))
+
+    assert result.agreement_failures == 0
+    assert [line.replicas for line in result.stalls[-1].ballot] == [(0,)]

@@ -18,7 +18,8 @@ def answer(said: str, *, truths: tuple[str, ...] | None = None, marked: tuple[bo
     """An answer to a block of one request, or of as many as `truths` names."""
     held = (said,) if truths is None else truths
     marks = (False,) * len(held) if marked is None else marked
-    return BlockAnswer(digest(said), tuple(map(digest, held)), marks, sum(marks))
+    digests = tuple(map(digest, held))
+    return BlockAnswer(digest(said), digests, digests, marks, sum(marks))
 
 
 def attempt(answers: dict[int, str], *, block: Block, view: int = 0) -> Attempt:

@@ -110,7 +110,7 @@ def test_divergence_is_told_by_the_request_that_split() -> None:
     for replica, third in enumerate(("z", "z", "Z")):
         tried.answers[replica] = answer(third, truths=("x", "y", third))
 
-    assert list(naturally_divergent(tried, block)) == [2]
+    assert list(naturally_divergent(tried, block)) == [(2, True)]
 
 
 def test_an_answer_that_the_dial_changed_is_no_natural_divergence() -> None:

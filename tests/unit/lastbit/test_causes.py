@@ -71,19 +71,19 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
         pytest.param(
             replace(QUIET, verdict=split(), policy="halt", halted=True),
             "split-ballot",
-            "no quorum, and none possible: 4 votes, 4 answers; the replicas stopped voting, as the policy says",
+            "no quorum, and none possible: 4 voters, 4 answers; the replicas stopped voting, as the policy says",
             id="split under halt",
         ),
         pytest.param(
             replace(QUIET, verdict=split(view=3, said="aabb")),
             "split-ballot",
-            "no quorum, and none possible: 4 votes, 2 answers; tried again up to view 3, in vain",
+            "no quorum, and none possible: 4 voters, 2 answers; tried again up to view 3, in vain",
             id="split under retry",
         ),
         pytest.param(
             replace(QUIET, verdict=split()),
             "split-ballot",
-            "no quorum, and none possible: 4 votes, 4 answers",
+            "no quorum, and none possible: 4 voters, 4 answers",
             id="split, and not tried again yet",
         ),
         pytest.param(
@@ -110,6 +110,25 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             "faulty-leader",
             "replica 1, which leads, is faulty (silent)",
             id="faulty leader",
+        ),
+        pytest.param(
+            replace(QUIET, policy="halt", halted=True, loss=0.25),
+            "halted",
+            "a timeout ended an attempt before a quorum could form (the network loses 0.25 of all messages); "
+            "the replicas stopped voting, as the policy says",
+            id="halted by a timeout",
+        ),
+        pytest.param(
+            replace(QUIET, down=(1,), leaders={1: "honest"}),
+            "leader-away",
+            "replica 1, which leads, is down",
+            id="leader down",
+        ),
+        pytest.param(
+            replace(QUIET, groups=(frozenset({0}), frozenset({1, 2, 3})), leaders={0: "honest", 1: "honest"}),
+            "leader-away",
+            "replica 0, which leads, is cut off from those who could form a quorum",
+            id="leader cut off",
         ),
         pytest.param(
             replace(QUIET, loss=0.25),

@@ -15,11 +15,11 @@ QUORUM = QuorumSystem.equal(4)
 class Watched:
     """An observation, and what came out of it."""
 
-    def __init__(self, honest: range | tuple[int, ...] = range(4)) -> None:
+    def __init__(self, honest: range | tuple[int, ...] = range(4), *, now_ns: int = 10**6) -> None:
         self.records: list[dict[str, Any]] = []
         self.progressed = 0
         self.observation = Observation(
-            QUORUM, honest, now_ns=lambda: 7, record=self.records.append, progressed=self._progressed
+            QUORUM, honest, now_ns=lambda: now_ns, record=self.records.append, progressed=self._progressed
         )
 
     def _progressed(self) -> None:
@@ -157,13 +157,13 @@ def test_divergence_and_marks_are_counted_apart() -> None:
 
     tally = watched.observation.tally
     assert (tally.natural_divergence, tally.injected, tally.injected_changed) == (0, 1, 1)
-    assert (tally.compared[3], tally.differing.get(3, 0)) == (1, 0)
+    assert (tally.compared[3].requests, tally.compared[3].bits_differ) == (1, 0)
 
     watched.execute(2, "aaab")
     watched.decide(2, "a")
 
     assert (tally.natural_divergence, tally.injected) == (1, 1)
-    assert (tally.compared[3], tally.differing[3]) == (2, 1)
+    assert (tally.compared[3].requests, tally.compared[3].bits_differ) == (2, 1)
 
 
 def test_a_request_tried_twice_diverges_once() -> None:
@@ -208,12 +208,32 @@ def test_trials_up_to_the_first_failure_leave_out_what_a_pipeline_began_beyond_i
     assert (tally.trials, tally.first_attempt_failures, tally.trials_to_first_failure) == (4, 2, 2)
 
 
-def test_the_highest_view_that_began_is_remembered() -> None:
+def test_a_view_is_counted_once_and_one_that_never_began_is_not() -> None:
     watched = Watched()
-    for view in (1, 3, 2):
+    for view in (1, 3, 3, 2):
         watched.observation.voted(view, NewView(view, view, ()))
 
-    assert watched.observation.tally.views == 3
+    assert watched.observation.tally.views == 2
+
+
+def test_answers_that_nobody_has_yet_when_the_run_ends_are_no_votes() -> None:
+    watched = Watched(now_ns=102)
+    watched.execute(1, "abcd")  # done at 100, 101, 102 and 103
+    watched.observation.end()
+
+    assert watched.records[0]["attempts"][0]["ballot"][-1]["replicas"] == [2]
+    assert watched.observation.tally.first_attempt_failures == 1
+
+
+def test_what_a_replica_had_not_done_when_it_crashed_it_never_says() -> None:
+    watched = Watched(now_ns=101)
+    watched.execute(1, "aabb")
+    for replica in (2, 3):
+        watched.observation.went_down(replica)
+    watched.observation.end()
+
+    assert [line["replicas"] for line in watched.records[0]["attempts"][0]["ballot"]] == [[0, 1]]
+    assert watched.observation.tally.trials == 0
 
 
 def test_failures_are_kept_up_to_a_limit_and_counted_beyond() -> None:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from lastbit.profile_lines import inert, prepared
-from lastbit.result import Comparison, Preparation, ReplicaResult
-
-NOTHING: dict[str, Any] = {
-    "multiply_adds": 0,
-    "multiply_adds_split": 0,
-    "products_split": (),
-    "products_left_whole": (),
-    "values_rounded": 0,
-    "values_kept_fp32": (),
-    "float_nodes": 0,
-    "nodes_kept_fp32": (),
-    "multiply_adds_kept_fp32": 0,
-}
+from lastbit.profile_lines import inert, prepared, unseen
+from lastbit.result import Comparison, ReplicaResult
+from replicas.engine import SettingShown
+from replicas.prepare import PreparationReport
+from replicas.profile import NumericProfile
 
 
-def replica(number: int, *, differing: int | None = None, profile: Any = None, **found: Any) -> ReplicaResult:
-    against = None if differing is None else Comparison(base=0, differing=differing, compared=300)
+def replica(
+    number: int, *, differing: int | None = None, votes_differing: int = 0, settings: Any = (), **found: Any
+) -> ReplicaResult:
+    against = None
+    if differing is not None:
+        against = Comparison(base=0, compared=300, differing=differing, votes_differing=votes_differing)
+    profile = NumericProfile(**{setting.name: found.pop(setting.name) for setting in settings}).to_mapping()
     return ReplicaResult(
         id=number,
         weight=1,
         behaviour="honest",
-        profile=profile or {"summation": {"kind": "ksplit", "slices": 8}},
-        preparation=Preparation(**NOTHING | found),
+        profile=profile | found.pop("profile", {"summation": {"kind": "ksplit", "slices": 8}}),
+        settings=settings,
+        preparation=PreparationReport(**found),
         operations_per_second=1,
         against=against,
     )
@@ -63,10 +60,40 @@ def test_nodes_without_an_fp64_kernel_are_counted_and_named() -> None:
     ]
 
 
-def test_another_profile_that_changed_nothing_is_named_with_what_was_compared() -> None:
+def test_fp64_everywhere_is_said_so() -> None:
+    assert list(prepared([replica(0, float_nodes=4)])) == ["replica 0: fp64 in all 4 nodes that compute with floats"]
+
+
+def test_two_slices_are_said_to_change_nothing() -> None:
+    found = {"multiply_adds": 10, "multiply_adds_split": 10, "products_split": ("a",)}
+    (line,) = prepared([replica(0, profile={"summation": {"kind": "ksplit", "slices": 2}}, **found)])
+    assert line.endswith("1 product split in 2 along K, 100 % of the multiply-adds; two slices never change a bit")
+
+
+def test_an_unusual_setting_is_named_with_whether_it_can_be_shown() -> None:
+    threads = SettingShown("intra_op_threads", "4", "read back from the session")
+    prepacking = SettingShown("prepacking", "false", "cannot be shown: the runtime tells nobody")
+    one = replica(1, settings=(threads, prepacking), intra_op_threads=4, prepacking=False)
+    (line,) = prepared([one])
+    assert line == "replica 1: intra_op_threads = 4 (read back), prepacking = false (not to be shown)"
+
+
+def test_another_profile_that_changed_no_bit_is_named_with_what_was_compared() -> None:
     other = {"intra_op_threads": 2}
-    assert list(inert([replica(0), replica(1, differing=0, profile=other)], form="top1")) == [
-        "replica 1: its profile differs from replica 0's, yet 0 of 300 answers do (top1)"
+    assert list(inert([replica(0), replica(1, differing=0, profile=other)])) == [
+        "replica 1: its profile differs from replica 0's, yet not a bit of 300 answers does"
     ]
-    assert list(inert([replica(0), replica(1, differing=3, profile=other)], form="top1")) == []
-    assert list(inert([replica(0), replica(1, differing=0)], form="bytes")) == []
+    assert list(inert([replica(0), replica(1, differing=3, profile=other)])) == []
+    assert list(inert([replica(0), replica(1, differing=0)])) == []
+
+
+def test_bits_that_differ_and_never_reach_a_vote_are_told_apart_from_those_that_do() -> None:
+    fleet = [
+        replica(0),
+        replica(1, differing=200),
+        replica(2, differing=290),
+        replica(3, differing=9, votes_differing=1),
+    ]
+    assert list(unseen(fleet, form="top1")) == [
+        "replicas 1, 2: bits differ from replica 0's in 200 to 290 of 300 answers, the vote on top1 in none"
+    ]

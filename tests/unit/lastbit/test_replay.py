@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from lastbit.inputs import InputsError
 from lastbit.replay import replay
 from lastbit.running import Prepared
 from lastbit.scenario import ScenarioError
+from lastbit.stall_watch import StallWatch
 from simcore.trace import TraceWriter
 from simcore.trace_reader import TraceError
 
@@ -148,6 +150,29 @@ def test_a_cut_trace_replays_up_to_where_it_was_cut(events_max: int, tmp_path: P
 
     assert replayed.same
     assert "the run was cut there" in replayed.report
+
+
+@pytest.mark.parametrize("nth", [1, 2, 5])
+def test_a_run_cut_while_nothing_happens_replays(nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the watch looks for a stall: the clock has moved on, and no event with it."""
+    prepared = Prepared(scenario({"blocks": 30}, network={"loss": 0.3}))
+    looks = itertools.count(1)
+    look = StallWatch.look
+
+    def look_and_press(watch: StallWatch, now_ns: int) -> bool:
+        gives_up = look(watch, now_ns)
+        if next(looks) == nth:
+            prepared._simulation.world.interrupt()
+        return gives_up
+
+    monkeypatch.setattr(StallWatch, "look", look_and_press)
+    trace = tmp_path / "cut.jsonl"
+    with TraceWriter(trace, prepared.header()) as writer:
+        result = prepared.run(writer)
+    monkeypatch.undo()
+
+    assert result.interrupted
+    assert replay(trace).same
 
 
 def test_a_cut_at_another_event_is_a_difference(tmp_path: Path) -> None:

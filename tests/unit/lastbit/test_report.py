@@ -30,6 +30,7 @@ from lastbit.result import (
 DIGESTS = ("a41f07" + "0" * 58, "9c0be2" + "0" * 58, "77d1a9" + "0" * 58, "e0c4f6" + "0" * 58)
 BALLOT = tuple(Answer(digest=digest, weight=1, replicas=(replica,)) for replica, digest in enumerate(DIGESTS))
 DIFFERENCE = FirstDifference(
+    request=8_112,
     output="scores",
     element=0,
     values=(
@@ -43,7 +44,7 @@ STALL = Stall(
     from_ns=1_622_600_000_000,
     until_ns=None,
     permanent=True,
-    cause_code="no_quorum_possible",
+    cause_code="split-ballot",
     cause="no quorum, and none possible: 4 honest replicas, 4 answers",
     ballot=BALLOT,
     silent=(),
@@ -78,6 +79,7 @@ def a_result(**changes: Any) -> Result:
         first_failure_height=8_113,
         failures=(Failure(height=8_113, attempt=0, at_ns=5, block="b" * 64, ballot=BALLOT, silent=()),),
         natural_divergence=0,
+        natural_divergence_voted=0,
         injected=4,
         injected_changed=4,
         forks=(),
@@ -101,7 +103,7 @@ def a_result(**changes: Any) -> Result:
 
 def test_the_report_of_a_permanent_stall_reads_so() -> None:
     assert str(render(a_result())) == (
-        "one-in-ten-thousand   4 replicas · PBFT, quorum 3 of 4, halt · digits-mlp, votes on bytes · "
+        "one-in-ten-thousand   4 replicas · PBFT, quorum 3 of 4, f = 1, halt · digits-mlp, votes on bytes · "
         "dial 1e-4 per prompt · seed 42\n"
         "\n"
         "  STALLED for good at height 8,113, as expected\n"
@@ -114,7 +116,8 @@ def test_the_report_of_a_permanent_stall_reads_so() -> None:
         "  height 8,113   no quorum, and none possible: 4 honest replicas, 4 answers; "
         "stalled for 400 ms of simulated time, and the run ended in it\n"
         "      a41f07…  replica 0   9c0be2…  replica 1   77d1a9…  replica 2   e0c4f6…  replica 3\n"
-        '      first difference: output "scores", element 0: 0x1.8f3a12p+2 and 0x1.8f3a14p+2, 1 step apart\n'
+        '      first difference: request 8,112, output "scores", element 0: '
+        "0x1.8f3a12p+2 and 0x1.8f3a14p+2, 1 step apart\n"
         "\n"
         "  simulated 27 min 03 s · 5 heights a second · 292,068 messages · trace 5be0c1d25be0c1d2…\n"
         "  again:   lastbit run one-in-ten-thousand --seed 42\n"
@@ -135,7 +138,7 @@ def test_empty_blocks_are_not_passed_off_as_agreement() -> None:
 
 
 def test_forks_stand_before_everything_else() -> None:
-    fork = Fork(height=7, at_ns=1, kind="two_certificates", what="two certificates for one height", sides=BALLOT[:2])
+    fork = Fork(height=7, at_ns=1, kind="two-decisions", what="two certificates for one height", sides=BALLOT[:2])
     report = str(render(a_result(outcome="forked", as_expected=False, forks=(fork,))))
     assert "FORKED at height 7; expected was: stalled" in report
     assert report.index("two certificates for one height") < report.index("committed")
@@ -186,12 +189,12 @@ def test_a_profile_that_changed_nothing_is_named() -> None:
             behaviour="honest",
             profile={"intra_op_threads": i + 1},
             operations_per_second=1,
-            against=None if i == 0 else Comparison(base=0, differing=int(i == 3), compared=500),
+            against=None if i == 0 else Comparison(base=0, compared=500, differing=int(i == 3), votes_differing=0),
         )
         for i in range(4)
     )
     report = str(render(a_result(replicas=others)))
-    assert "replicas 1, 2: their profiles differ from replica 0's, yet 0 of 500 answers do" in report
+    assert "replicas 1, 2: their profiles differ from replica 0's, yet not a bit of 500 answers does" in report
 
 
 def test_an_interrupted_run_says_so_and_claims_no_expectation() -> None:

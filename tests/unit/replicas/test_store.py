@@ -25,14 +25,26 @@ def test_equal_work_is_done_once():
 
 def test_dropping_an_answer_changes_no_result():
     asked = random.Random(1).choices(range(20), k=500)
-    small, large = ResultStore(number, kept_max=3), ResultStore(number)
+    small, large = ResultStore(number, room=3), ResultStore(number)
     answers = [[store.answer(key, lambda key=key: key**2, subject="m") for key in asked] for store in (small, large)]  # type: ignore[misc]
     assert answers[0] == answers[1]
     assert small.run > large.run == 20
 
 
+def test_large_answers_push_out_more_than_small_ones_and_the_latest_is_always_kept():
+    store = ResultStore(number, room=10, size=lambda answer: answer, reruns_max=0)
+    for key in (4, 5, 6):  # 15 in all: 4 and 5 go
+        store.answer(key, lambda key=key: key, subject="m")
+    store.answer(6, lambda: pytest.fail("6 was kept"), subject="m")
+    store.answer(99, lambda: 99, subject="m")
+    store.answer(99, lambda: pytest.fail("the latest was kept"), subject="m")
+    runs = store.run
+    store.answer(5, lambda: 5, subject="m")
+    assert store.run == runs + 1
+
+
 def test_what_was_not_asked_for_longest_is_dropped():
-    store = ResultStore(number, kept_max=2, reruns_max=0)
+    store = ResultStore(number, room=2, reruns_max=0)
     for key in (1, 2, 1, 3):  # 3 pushes out 2, since 1 was asked for since
         store.answer(key, lambda: 0, subject="m")
     store.answer(1, lambda: pytest.fail("1 was kept"), subject="m")
@@ -77,7 +89,7 @@ def test_every_run_can_be_done_twice():
     assert store.rerun == 100
 
 
-@pytest.mark.parametrize("setting", ["kept_max", "rerun_every"])
+@pytest.mark.parametrize("setting", ["room", "rerun_every"])
 def test_a_store_that_keeps_or_checks_nothing_by_mistake_is_refused(setting):
     with pytest.raises(ValueError, match=f"{setting}: 0 is not allowed; at least 1"):
         ResultStore(number, **{setting: 0})

@@ -282,3 +282,18 @@ def test_a_network_that_cannot_be_is_refused(arguments: dict[str, Any], problem:
     defaults: dict[str, Any] = {"replicas": 3, "kinds": 1, "latency": Constant(5)}
     with pytest.raises(ValueError, match=problem):
         Network(World(), Streams(1), RunningDigest(), lambda _receiver, _message: None, **(defaults | arguments))
+
+
+def test_messages_of_no_height_draw_on_however_many_rounds_were_begun_between() -> None:
+    """Else the first one lost would be lost every time it is sent again."""
+    few, many = Wire(Uniform(0, 10**6), loss=0.5), Wire(Uniform(0, 10**6), loss=0.5)
+    for wire, between in ((few, 0), (many, 2 * itineraries.ROUNDS_KEPT_MAX)):
+        for era in range(20):
+            wire.network.send(0, 1, era, CONTENT, (0, 0), 0)
+            for height in range(1, between + 1):
+                wire.network.send(0, 2, "other", CONTENT, (height, era), 1)
+        wire.world.run()
+
+    arrived = [[era for _, receiver, era in wire.arrived if receiver == 1] for wire in (few, many)]
+    assert arrived[0] == sorted(arrived[1], key=arrived[0].index)
+    assert 0 < len(arrived[0]) < 20
