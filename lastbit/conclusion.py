@@ -72,6 +72,7 @@ def conclude(
         expected=expected,
         as_expected=None if expected is None else outcome == expected and not ended.interrupted,
         interrupted=ended.interrupted,
+        limit=ended.limit,
         protocol=scenario.chain.protocol,
         policy=scenario.chain.policy,
         n=simulation.quorum.replicas,

@@ -105,6 +105,8 @@ def _outcome(result: Result) -> str:
             what = f"INCONCLUSIVE after {committed} of {result.heights.target:,}"
     if result.interrupted:
         return f"{what}: interrupted, this is what was done so far"
+    if result.limit is not None:
+        what += f": its limit, {result.limit}, was reached"
     if result.expected is None:
         return what
     return f"{what}, as expected" if result.as_expected else f"{what}; expected was: {result.expected}"
@@ -125,6 +127,9 @@ def _forks(result: Result, layout: _Layout) -> Iterator[str]:
 def _figures(result: Result, layout: _Layout) -> Iterator[str]:
     yield layout.row("committed", _committed(result))
     yield layout.row("agreement failures", _agreement_failures(result))
+    if result.heights.committed > result.rate.trials:
+        left = wording.counted(result.heights.committed - result.rate.trials, "height")
+        yield layout.row("not judged", f"{left} that honest replicas with a quorum of weight did not all execute")
     if result.heights.with_dissent or (result.prediction and result.prediction.dissent_probability):
         yield layout.row("dissent", _dissent(result))
     if result.natural_divergence:

@@ -96,7 +96,8 @@ def _installed_or_checkout(name: str) -> Path:
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix == ending and path.is_file()}
+    found = sorted(folder.iterdir(), key=lambda path: path.stem)
+    return {path.stem: path for path in found if path.suffix == ending and path.is_file()}
 
 
 def _bundled(kind: str, name: str, files: dict[str, Path]) -> Path:

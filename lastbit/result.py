@@ -30,6 +30,7 @@ CauseCode: TypeAlias = Literal[
     "messages-lost",
     "unexplained",
 ]
+Limit: TypeAlias = Literal["until_s", "max_events"]
 ForkKind: TypeAlias = Literal["two-decisions", "two-states", "no-certificate"]
 
 Outcome: TypeAlias = Literal["completed", "stalled", "forked", "inconclusive"]
@@ -230,6 +231,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         expected: the outcome that the scenario expects, if it says one.
         as_expected: whether that came; None where the scenario expects nothing.
         interrupted: the run was cut by the user.
+        limit: the limit of the scenario that ended the run; None where something else did.
         protocol: such as "pbft".
         policy: what follows a failed attempt.
         n: number of replicas.
@@ -276,6 +278,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     expected: Outcome | None
     as_expected: bool | None
     interrupted: bool
+    limit: Limit | None = None
     protocol: str
     policy: str
     n: int

@@ -32,7 +32,7 @@ def run(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     values: Mapping[str, str] | None = None,
     output: str | None = None,
-    trace: Path | None = None,
+    trace: Path | str | None = None,
     trace_events: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -68,6 +68,7 @@ def run(
     )
     options = {"blocks": blocks, "model": model, "inputs": inputs, "dim": dims, "range": ranges, "value": values}
     command = _command(scenario, chosen, {**options, "output": output})
+    trace = None if trace is None else Path(trace)
     prepared = Prepared(chosen)
     with TraceWriter(trace, prepared.header(), events=trace_events) as writer:
         return prepared.run(writer, command=command, trace=trace, progress=progress)

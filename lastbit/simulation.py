@@ -19,6 +19,7 @@ from lastbit.attempts import Attempt, Verdict
 from lastbit.causes import Facts, find_cause
 from lastbit.node import Node
 from lastbit.observation import Observation
+from lastbit.result import Limit
 from lastbit.scenario import Scenario
 from lastbit.scenario.network import ConstantLatency, LognormalLatency, UniformLatency
 from lastbit.stall_watch import StallSeen, StallWatch
@@ -36,10 +37,11 @@ FOREVER_NS = 1 << 61
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a run ended: it reached its target, was interrupted, or neither (a limit, or a stall given up)."""
+    """Why a run ended: it reached its target, was interrupted, came to a limit, or gave a stall up."""
 
     done: bool
-    interrupted: bool
+    interrupted: bool = False
+    limit: Limit | None = None
 
 
 class Simulation:
@@ -125,11 +127,15 @@ class Simulation:
             ending = self.world.run(until_ns=until_ns, events_max=self._events_allowed(events_max))
             if ending is Ending.INTERRUPTED or (ending is Ending.EVENTS_MAX and events_max is not None):
                 return Ended(done=self.is_done, interrupted=not self.is_done)
-            if self.trace.digest.events >= self.scenario.chain.max_events or self.world.now_ns >= limit_ns:
+            if self.is_done:
                 break
+            if self.trace.digest.events >= self.scenario.chain.max_events:
+                return Ended(done=False, limit="max_events")
+            if self.world.now_ns >= limit_ns:
+                return Ended(done=False, limit="until_s")
             if self.stalls.look(self.world.now_ns):
-                return Ended(done=False, interrupted=False)
-        return Ended(done=self.is_done, interrupted=False)
+                return Ended(done=False)
+        return Ended(done=True)
 
     def _events_allowed(self, events_max: int | None) -> int:
         """How many events of the world may happen before the limits are looked at again.

@@ -30,9 +30,11 @@ def probability(value: float) -> str:
     """A probability with two significant digits, a small one as a power of ten.
 
     Example:
-        >>> [probability(value) for value in (0.0, 1e-4, 4.547e-4, 0.0375, 1.0)]
-        ['0', '1.0e-4', '4.5e-4', '0.037', '1']
+        >>> [probability(value) for value in (0.0, 1e-4, 4.547e-4, 0.0375, 0.9965, 1.0)]
+        ['0', '1.0e-4', '4.5e-4', '0.037', '0.9965', '1']
     """
+    if 0.99 < value < 1:
+        return f"{value:.4f}"  # two digits would make a certainty of it
     if value == 0 or value >= 0.01:
         return f"{value:.2g}"
     mantissa, exponent = f"{value:.1e}".split("e")

@@ -247,7 +247,7 @@ def _describe(profile: NumericProfile) -> str:
         for each in fields(profile)
         if getattr(profile, each.name) != getattr(plain, each.name)
     ]
-    return f"NumericProfile({', '.join(changed)})"
+    return f"the profile {', '.join(changed)}" if changed else "the default profile"
 
 
 def _shorten(error: Exception) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from replicas.cost import compute_ns
 from replicas.dial import Marks
-from replicas.engine import Engine
+from replicas.engine import Engine, EngineError
 from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
 from replicas.profile import KSplit, NumericProfile
@@ -34,9 +34,11 @@ BLOCKS_KEPT_MAX = 64
 
 
 class Requests(Protocol):
-    """Where the tensors of a request come from: a key that is equal for equal content, and the tensors by name."""
+    """Where the tensors of a request come from: a key that is equal for equal content, and the tensors by name.
+    `describe` says it in a line."""
 
     def tensors(self, request_id: int) -> tuple[Any, Any]: ...
+    def describe(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,10 @@ class Replica:
         order = self._order(request, attempt)
 
         def compute() -> Answer:
-            outputs = self.workload.answer(self.engine, tensors, order)
+            try:
+                outputs = self.workload.answer(self.engine, tensors, order)
+            except EngineError as error:
+                raise EngineError(f"request {request:,} of {self.requests.describe()}: {error}") from error
             bits = outputs_digest(outputs)
             return Answer(outputs, bits, bits if self.form == ALL_BYTES else self.form.digest(outputs))
 

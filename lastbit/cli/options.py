@@ -45,6 +45,8 @@ def _why_unwritable(trace: Path) -> str | None:
     try:
         if trace.is_dir():
             return "is a folder; the name of a file"
+        if trace.exists() and not trace.is_file():
+            return "is no plain file; a trace is written beside its name and moved there when it is whole"
         if trace.exists():
             return None if os.access(trace, os.W_OK) else "must not be written"
         if not trace.parent.is_dir():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from lastbit.result import Result
+
+
+class OutputError(ValueError):
+    """What was to be said could not be written."""
 
 
 def say(text: str) -> None:
@@ -26,11 +31,11 @@ def give_report(result: Result) -> None:
 
     from lastbit.report import render
 
-    console = Console(file=sys.stdout, highlight=False)
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=sys.stdout.isatty(), highlight=False)
     report = render(result, width=console.width if console.is_terminal else None)
-    with console.capture() as capture:
-        console.print(report, soft_wrap=True, end="")
-    _write(sys.stdout, capture.get())
+    console.print(report, soft_wrap=True, end="")
+    _write(sys.stdout, text.getvalue())
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -40,6 +45,9 @@ def _write(stream: TextIO, text: str) -> None:
     except BrokenPipeError:
         # Python flushes stdout once more at exit, and would complain then: let it flush into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise OutputError(f"cannot write to {stream.name}: {error.strerror}") from error
     except UnicodeEncodeError:  # a terminal of another century
         stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
         stream.flush()

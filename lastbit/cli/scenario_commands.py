@@ -44,13 +44,18 @@ def show(name: str) -> None:
 def check(scenario: str) -> None:
     """Judge a scenario and run nothing. All faults are told at once; the exit code is then 2.
 
+    A scenario whose tables are in order is also tried: its model is loaded, its inputs are found, and every numeric
+    profile answers one request.
+
     \b
     Example:
       lastbit check mine.toml
     """
+    from lastbit.running import Prepared
     from lastbit.scenario import load_scenario
 
     loaded = load_scenario(scenario)
+    Prepared(loaded)
     quorums = loaded.quorum_system()
     give(
         f"{loaded.name}: no fault found; n {loaded.chain.replicas}, weight {quorums.total}, "

@@ -51,8 +51,8 @@ class NpzInputs:
         return self._sha256
 
     def describe(self) -> str:
-        """One line for people, such as ``12 samples of prompts.npz``."""
-        return f"{self._count} sample{'s' if self._count > 1 else ''} of {self._name}"
+        """One line for people, such as ``12 samples of prompts.npz, over and over``."""
+        return f"{self._count} sample{'s' if self._count > 1 else ''} of {self._name}, over and over"
 
     def tensors(self, request_id: int) -> RequestInput:
         """Sample number `request_id` modulo the number of samples."""

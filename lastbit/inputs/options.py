@@ -60,7 +60,7 @@ def parse_dim(text: str) -> tuple[str, int]:
     """
     name, equals, size = text.rpartition("=")
     if not name or not equals or not size.isascii() or not size.isdigit() or not 1 <= int(size) < DIM_MAX:
-        raise InputsError(f'--dim "{text}": NAME=SIZE with a size from 1 on, such as --dim sequence=4')
+        raise InputsError(f'--dim "{text}": NAME=SIZE with a size from 1 to 2147483647, such as --dim sequence=4')
     return name, int(size)
 
 

@@ -37,7 +37,9 @@ class Whole:
             raise refusal(f"{shown(found)} is not {self.noun}; a whole number: did you mean {int(found)}?")
         if isinstance(found, bool) or not isinstance(found, int):
             raise refusal(f"{shown(found)} is not {self.noun}; a whole number, {self._range()}")
-        if not self.low <= found <= self.high:
+        if found > self.high:
+            raise refusal(f"{shown(found)} is not {self.noun}; from {self.low} to {self.high}")
+        if found < self.low:
             raise refusal(f"{shown(found)} is not {self.noun}; {self._range()}")
         return found
 

@@ -107,12 +107,15 @@ def expected(case: Case) -> tuple[list[tuple[int, int, int]], int]:
     repeats: dict[tuple[tuple[int, int], int, int], int] = {}
     sent = 0
     for number, sending in enumerate(case.sendings):
-        place = (sending.round_key, sending.kind, sending.sender)
-        repeat = repeats.get(place, 0)
-        repeats[place] = repeat + 1
+        height, _ = sending.round_key
+        place = ((0, 0) if height == 0 else sending.round_key, sending.kind, sending.sender)
+        count = repeats.get(place, 0)
+        repeats[place] = count + 1
+        # What belongs to no height is counted over all rounds, and each has draws of its own.
+        address = (0, count, 0) if height == 0 else (*sending.round_key, count)
         if any(crash.replica == sending.sender and crash.holds_at(sending.at_ns) for crash in case.crashes):
             continue
-        rng = Streams(9).generator("network.broadcast", *sending.round_key, repeat)
+        rng = Streams(9).generator("network.broadcast", *address)
         delays_ns = case.latency.matrix(rng, KINDS, case.replicas)
         lost = rng.random(delays_ns.shape) < case.loss if case.loss else np.zeros(delays_ns.shape, dtype=bool)
         for receiver in range(case.replicas):

@@ -110,7 +110,7 @@ def test_a_model_that_the_runtime_cannot_run_is_refused_in_one_line_with_its_pro
     with pytest.raises(EngineError) as caught:
         OnnxRuntimeEngine(refused, NumericProfile(intra_op_threads=2))
     message = str(caught.value)
-    assert message.startswith("mine under NumericProfile(intra_op_threads=2): the runtime makes no session: ")
+    assert message.startswith("mine under the profile intra_op_threads=2: the runtime makes no session: ")
     assert "ONNXRuntimeError" not in message
     assert "\n" not in message
 
@@ -125,7 +125,7 @@ def test_a_model_that_the_runtime_cannot_run_is_refused_in_one_line_with_its_pro
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_in_one_line(dense, inputs, words):
-    with pytest.raises(EngineError, match=r"^mine under NumericProfile\(\): inputs refused: [^\n]+$") as caught:
+    with pytest.raises(EngineError, match=r"^mine under the default profile: inputs refused: [^\n]+$") as caught:
         OnnxRuntimeEngine(dense, PLAIN).run(inputs)
     assert words in str(caught.value)
 

@@ -61,7 +61,7 @@ def test_one_axis_more_than_the_input_counts_the_samples(pair: Model, save: Call
     request = inputs.tensors(3).tensors
     assert {name: each.shape for name, each in request.items()} == {"a": (2, 3), "b": (2, 4), "gain": ()}
     assert np.array_equal(request["a"], a(5, 2, 3)[3])
-    assert inputs.describe() == "5 samples of mine.npz"
+    assert inputs.describe() == "5 samples of mine.npz, over and over"
 
 
 def test_as_many_axes_as_the_input_are_a_batch_whose_rows_run_alone(pair: Model, save: Callable[..., Path]) -> None:
