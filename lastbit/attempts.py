@@ -116,15 +116,16 @@ class Attempt:
 
         Replicas that are handed one object share a group; equal objects may stand in several.
         """
-        groups: dict[tuple[int, int], Group] = {}
+        groups: list[Group] = []
         for replica, block in self.blocks.items():
             answer = self.answers[replica]
-            group = groups.get((id(block), id(answer)))
-            if group is None:
-                groups[id(block), id(answer)] = Group(block, answer, [replica])
+            for group in groups:  # few, and mostly the first
+                if group.answer is answer and group.block is block:
+                    group.replicas.append(replica)
+                    break
             else:
-                group.replicas.append(replica)
-        return list(groups.values())
+                groups.append(Group(block, answer, [replica]))
+        return groups
 
     def _block_of_quorum(self, quorum: QuorumSystem) -> Block | None:
         return next((block for block, weight in self._weights(quorum).items() if weight >= quorum.threshold), None)

@@ -466,13 +466,16 @@ class Pbft:
 
     @property
     def _timeout_ns(self) -> int:
+        if self._views_without_progress == 0:
+            return self.config.timeout_ns
         doublings = min(self._views_without_progress, 62)
         return min(self.config.timeout_ns << doublings, self.config.timeout_max_ns)
 
     def _restart_timer(self) -> None:
-        waits = self.source(self.decided + 1) is not None and (self.halt_at is None or self.decided + 1 < self.halt_at)
+        next_height = self.decided + 1
+        waits = (self.halt_at is None or next_height < self.halt_at) and self.source(next_height) is not None
         self._has_asked = False
-        self._emit(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
+        self._effects.append(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
