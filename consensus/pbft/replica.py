@@ -17,6 +17,7 @@ What follows from that:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -59,6 +60,12 @@ from consensus.protocol import (
     Send,
     SetTimer,
 )
+
+
+@lru_cache(maxsize=64)  # all replicas of a run take the same steps
+def next_state(state: bytes, block: bytes, output: bytes) -> bytes:
+    """The digest of the chain of decisions, one decision further."""
+    return sha256(state + block + output).digest()
 
 
 class Pbft:
@@ -214,7 +221,7 @@ class Pbft:
         before = self.decided
         while (slot := self._slots.get(self.decided + 1)) is not None and slot.decision is not None:
             decision = slot.decision
-            self._reach(self.decided + 1, sha256(self.state + decision.block.digest + decision.output).digest())
+            self._reach(self.decided + 1, next_state(self.state, decision.block.digest, decision.output))
             self._emit(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
             self._fetch_if_dissenting(slot)
             if self.decided % self.config.checkpoint_interval == 0:
