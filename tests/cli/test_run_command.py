@@ -15,8 +15,6 @@ from lastbit.intervals import first_failure_rate
 from lastbit.result import Environment, Heights, Inferences, Result
 from lastbit.scenario import Scenario
 
-pytest.importorskip("lastbit.inputs.options", reason="options of inputs are not built here")
-
 RESULT = Result(
     scenario="all-equal",
     title="",

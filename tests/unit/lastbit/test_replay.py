@@ -81,6 +81,7 @@ def test_a_record_too_many_is_a_difference(recorded: Path, tmp_path: Path) -> No
     replayed = replay(forge(recorded, tmp_path / "forged.jsonl", doubled))
 
     assert not replayed.same
+    assert "the run has no more records" in replayed.report or "DIFFERS at line" in replayed.report
 
 
 def test_other_versions_and_processors_are_told_beside_sameness(forged: Any) -> None:

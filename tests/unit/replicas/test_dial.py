@@ -8,6 +8,7 @@ import pytest
 from replicas.dial import CHUNK_REQUESTS, Dial, DialError, Marks, check_room
 from replicas.forms import BytesForm, Top1Form
 from replicas.outputs import Outputs
+from replicas.wrong_answers import wrong_answer
 from simcore.streams import Streams
 
 SCORES = Outputs.of({"label": np.array([1]), "y": np.array([[0.5, 0.25, 0.25, 0.0]], dtype=np.float32)})
@@ -116,6 +117,8 @@ def test_outputs_that_hold_enough_wrong_answers_are_accepted():
     check_room(Dial(rate=0.1), BytesForm(), SCORES, replicas=100)
     check_room(Dial(rate=0.1), Top1Form("y"), SCORES, replicas=3)
     check_room(Dial(rate=0.1, answers="shared"), Top1Form("y"), SCORES, replicas=100)
+    for form, highest in ((BytesForm(), 99), (Top1Form("y"), 2), (Top1Form("y"), 0)):
+        assert form.digest(wrong_answer(SCORES, highest, form)) != form.digest(SCORES)
 
 
 def test_four_classes_hold_three_wrong_answers_and_not_four():
