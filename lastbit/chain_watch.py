@@ -66,7 +66,7 @@ class ChainWatch:
         self._awaited = set(self._reached)  # live, and not beyond the frontier: the next height waits for them
         self._down: set[int] = set()
         self._remembered = set(self._reached)  # who may still decide what is behind the others
-        self._voters_seen: tuple[int, ...] = ()
+        self._last_quorum: tuple[int, ...] | None = None
         self._forgotten = 0
         self._heights: dict[int, Decided] = {}
         self._states: dict[int, bytes] = {}
@@ -74,11 +74,12 @@ class ChainWatch:
     def decided(self, replica: int, decide: Decide, now_ns: int) -> None:
         """An honest replica decided the next height."""
         height, pair = decide.block.height, Pair(decide.block.digest, decide.output)
-        if decide.voters != self._voters_seen and not self._quorum.is_quorum(decide.voters):
+        if decide.voters == self._last_quorum or self._quorum.is_quorum(decide.voters):
+            self._last_quorum = decide.voters  # mostly the same for all, and then judged once
+        else:
             weight = self._quorum.weight_of(decide.voters)
             what = f"replica {replica} decided on votes of weight {weight}; a quorum is {self._quorum.threshold}"
             self._fork(height, now_ns, "no-certificate", what, {decide.output: list(decide.voters)})
-        self._voters_seen = decide.voters  # mostly the same for all, and then judged once
         known = self._heights.get(height)
         if known is None:
             known = self._heights[height] = Decided(decide, now_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -54,14 +55,8 @@ def conclude(
         with_dissent=tally.with_dissent,
         skipped=tally.skipped,
     )
-    for name, things in (("stall", stalls), ("fork", forks)):
-        for thing in things:
-            simulation.trace.write(name, msgspec.to_builtins(thing))
     end = {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
-    if ended.interrupted:
-        end["cut_after"] = simulation.world.events
-    simulation.trace.write("end", end)
-    trace_digest = simulation.trace.close(cut=ended.interrupted)
+    trace_digest = _close_trace(simulation, ended, stalls, forks, end)
     prediction = predict_scenario(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
     return Result(
@@ -109,6 +104,18 @@ def conclude(
         trace_file=str(trace_file) if trace_file is not None else None,
         command=command,
     )
+
+
+def _close_trace(
+    simulation: Simulation, ended: Ended, stalls: Sequence[Stall], forks: Sequence[Fork], end: dict[str, Any]
+) -> str:
+    """Write the last records, and give the trace digest."""
+    trace = simulation.trace
+    for name, things in (("stall", stalls), ("fork", forks)):
+        for thing in things:
+            trace.write(name, msgspec.to_builtins(thing))
+    trace.write("end", end | ({"cut_after": simulation.world.events} if ended.interrupted else {}))
+    return trace.close(cut=ended.interrupted)
 
 
 def _outcome(simulation: Simulation, ended: Ended) -> Outcome:

@@ -482,7 +482,7 @@ class Pbft:
         next_height = self.decided + 1
         waits = (self.halt_at is None or next_height < self.halt_at) and self.source(next_height) is not None
         self._has_asked = False
-        self._effects.append(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
+        self._emit(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)

@@ -132,6 +132,14 @@ def test_a_decision_without_a_quorum_of_voters_is_a_violation_by_itself() -> Non
     assert fork.what == "replica 0 decided on votes of weight 2; a quorum is 3"
 
 
+def test_each_decision_on_the_same_votes_that_are_no_quorum_is_a_violation() -> None:
+    chain = watch()
+    for replica in (0, 1):
+        chain.decided(replica, decide(1, voters=(0, 1)), 10)
+
+    assert [fork.kind for fork in chain.forks] == ["no-certificate", "no-certificate"]
+
+
 def test_naming_a_voter_twice_makes_no_quorum() -> None:
     chain = watch()
     chain.decided(0, decide(1, voters=(0, 1, 1)), 10)
