@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, gc=False):
     """A height and the requests decided at it. The digest follows from both, so it cannot be claimed falsely.
 
     Example:
@@ -62,37 +62,37 @@ class Message(Protocol):
     def view(self) -> int: ...
 
 
-class Broadcast(msgspec.Struct, frozen=True):
+class Broadcast(msgspec.Struct, frozen=True, gc=False):
     """Send a message to every other replica."""
 
     message: Message
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message to one replica."""
 
     receiver: int
     message: Message
 
 
-class SetTimer(msgspec.Struct, frozen=True):
+class SetTimer(msgspec.Struct, frozen=True, gc=False):
     """Wake the protocol after this long; the timer of a protocol is one, and setting it again moves it."""
 
     duration_ns: int
 
 
-class CancelTimer(msgspec.Struct, frozen=True):
+class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     """Forget the timer."""
 
 
-class Execute(msgspec.Struct, frozen=True):
+class Execute(msgspec.Struct, frozen=True, gc=False):
     """Run the model on a block's requests, as attempt number `view`, and come back with the output's digest."""
 
     block: Block
     view: int
 
 
-class Decide(msgspec.Struct, frozen=True):
+class Decide(msgspec.Struct, frozen=True, gc=False):
     """A height is decided, in order of height. `voters` hold the commit certificate, `state` is the chain's digest."""
 
     block: Block
@@ -102,14 +102,14 @@ class Decide(msgspec.Struct, frozen=True):
     state: bytes
 
 
-class Adopt(msgspec.Struct, frozen=True):
+class Adopt(msgspec.Struct, frozen=True, gc=False):
     """The state after a height is taken over from others; what was decided up to there stands behind its digest."""
 
     height: int
     state: bytes
 
 
-class Abandon(msgspec.Struct, frozen=True):
+class Abandon(msgspec.Struct, frozen=True, gc=False):
     """This replica gives an attempt up and asks for the next view."""
 
     height: int
@@ -117,7 +117,7 @@ class Abandon(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Halt(msgspec.Struct, frozen=True):
+class Halt(msgspec.Struct, frozen=True, gc=False):
     """The protocol stops voting from this height on: the policy is `halt` and an attempt at it has failed."""
 
     height: int

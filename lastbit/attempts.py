@@ -8,7 +8,7 @@ the votes by lying, not by arithmetic, and no block then has a quorum that execu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,60 +39,64 @@ class Attempt:
 
     Attributes:
         view: the protocol's number for it.
-        blocks: the block that each honest replica executed.
-        answers: what each honest replica answered.
-        byzantine: for each pair that a Byzantine replica voted for, who did. One may stand behind several.
+        groups: the honest replicas by what they executed and answered, mostly one group. Replicas that are handed one
+            object share a group; equal objects may stand in several.
         done_ns: when each honest replica has its answer; before that it has not voted.
+        byzantine: for each pair that a Byzantine replica voted for, who did. One may stand behind several.
     """
 
     view: int
-    blocks: dict[int, Block] = field(default_factory=dict)
-    answers: dict[int, BlockAnswer] = field(default_factory=dict)
-    byzantine: dict[Pair, set[int]] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
     done_ns: dict[int, int] = field(default_factory=dict)
+    byzantine: dict[Pair, set[int]] = field(default_factory=dict)
 
     def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> None:
         """A replica executes a block; its answer is known here at once, and to itself when it is done."""
-        self.blocks[replica] = block
-        self.answers[replica] = answer
+        if replica in self.done_ns:  # it crashed before it was done, and does it once more
+            self.groups = _without(self.groups, {replica})
         self.done_ns[replica] = done_ns
+        for group in self.groups:
+            if group.answer is answer and group.block is block:
+                group.replicas.append(replica)
+                return
+        self.groups.append(Group(block, answer, [replica]))
 
     def by(self, now_ns: int) -> Attempt:
         """The attempt as it stands: without the answers that nobody has yet."""
-        if all(done_ns <= now_ns for done_ns in self.done_ns.values()):
+        open_ = {replica for replica, done_ns in self.done_ns.items() if done_ns > now_ns}
+        if not open_:
             return self
-        done = [replica for replica in self.blocks if self.done_ns[replica] <= now_ns]
-        return Attempt(
-            view=self.view,
-            blocks={replica: self.blocks[replica] for replica in done},
-            answers={replica: self.answers[replica] for replica in done},
-            byzantine=self.byzantine,
-            done_ns={replica: self.done_ns[replica] for replica in done},
-        )
+        done_ns = {replica: done_ns for replica, done_ns in self.done_ns.items() if replica not in open_}
+        return Attempt(self.view, _without(self.groups, open_), done_ns, self.byzantine)
 
     def lose(self, replica: int, now_ns: int) -> None:
         """A replica crashed: what it had not done yet it will never say."""
         if self.done_ns.get(replica, now_ns) > now_ns:
-            del self.blocks[replica], self.answers[replica], self.done_ns[replica]
+            del self.done_ns[replica]
+            self.groups = _without(self.groups, {replica})
 
     def judge(self, quorum: QuorumSystem) -> Verdict | None:
-        """What came of it; None where too few executed one block to tell."""
-        block = self._block_of_quorum(quorum)
-        if block is None:
+        """What came of it, for the block that most honest weight executed; None where nobody honest executed any."""
+        weights: dict[Block, int] = {}
+        for group in self.groups:
+            weights[group.block] = weights.get(group.block, 0) + quorum.weight_of(group.replicas)
+        if not weights:
             return None
-        ballot = self.ballot(block, quorum)
+        block = max(weights, key=lambda block: (weights[block], block.digest))
+        ballot = self._ballot(block, quorum)
         return Verdict(
-            self.view,
-            block,
-            ballot,
+            view=self.view,
+            block=block,
+            ballot=ballot,
             agreed=ballot[0].weight >= quorum.threshold,
-            at_ns=max(self.done_ns.values(), default=0),
+            is_trial=weights[block] >= quorum.threshold,
+            is_split_proposal=len(weights) > 1,
+            at_ns=max(self.done_ns.values()),
         )
 
-    def ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
-        """The answers to one block, by falling weight, then by who gave them."""
+    def _ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
         behind: dict[bytes, set[int]] = {}
-        for group in self.groups():
+        for group in self.groups:
             if group.block == block:
                 behind.setdefault(group.answer.digest, set()).update(group.replicas)
         for pair, voters in self.byzantine.items():
@@ -101,51 +105,24 @@ class Attempt:
         lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
         return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))
 
-    @property
-    def is_split(self) -> bool:
-        """Did honest replicas execute different blocks? Only a leader that proposed both can have made them."""
-        return len({group.block for group in self.groups()}) > 1
 
-    def likeliest_block(self, quorum: QuorumSystem) -> Block | None:
-        """The block that most honest weight executed."""
-        weights = self._weights(quorum)
-        return max(weights, key=lambda block: (weights[block], block.digest)) if weights else None
-
-    def groups(self) -> list[Group]:
-        """The honest replicas by what they executed and answered, which is mostly one group.
-
-        Replicas that are handed one object share a group; equal objects may stand in several.
-        """
-        groups: list[Group] = []
-        for replica, block in self.blocks.items():
-            answer = self.answers[replica]
-            for group in groups:  # few, and mostly the first
-                if group.answer is answer and group.block is block:
-                    group.replicas.append(replica)
-                    break
-            else:
-                groups.append(Group(block, answer, [replica]))
-        return groups
-
-    def _block_of_quorum(self, quorum: QuorumSystem) -> Block | None:
-        return next((block for block, weight in self._weights(quorum).items() if weight >= quorum.threshold), None)
-
-    def _weights(self, quorum: QuorumSystem) -> dict[Block, int]:
-        weights: dict[Block, int] = {}
-        for group in self.groups():
-            weights[group.block] = weights.get(group.block, 0) + quorum.weight_of(group.replicas)
-        return weights
+def _without(groups: Iterable[Group], replicas: Container[int]) -> list[Group]:
+    rest = [Group(block, answer, [each for each in who if each not in replicas]) for block, answer, who in groups]
+    return [group for group in rest if group.replicas]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What came of an attempt.
 
     Attributes:
         view: which attempt.
-        block: what was executed.
-        ballot: the answers, by falling weight.
-        agreed: some digest reached a quorum; False is an agreement failure.
+        block: what was executed, by most honest weight.
+        ballot: the answers to it, by falling weight, then by who gave them.
+        agreed: some digest reached a quorum. In a trial that did not, agreement failed.
+        is_trial: honest replicas with a quorum of weight executed the block; nothing else tells whether they agree.
+        is_split_proposal: honest replicas executed different blocks. Only a leader that proposed both can have made
+            them.
         at_ns: when the last answer was there.
     """
 
@@ -153,6 +130,8 @@ class Verdict:
     block: Block
     ballot: tuple[Line, ...]
     agreed: bool
+    is_trial: bool
+    is_split_proposal: bool
     at_ns: int
 
 
@@ -162,7 +141,7 @@ def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[tuple[int, b
     Yields:
         The position in the block, and whether what is voted on differed, too.
     """
-    answers = [group.answer for group in attempt.groups() if group.block == block]
+    answers = [group.answer for group in attempt.groups if group.block == block]
     if len({answer.truths for answer in answers}) < 2:
         return
     for position in range(len(block.requests)):

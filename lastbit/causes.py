@@ -45,7 +45,7 @@ class Facts:
         down: the replicas that have crashed and are not back.
         honest_up: the honest replicas that are up.
         groups: the replicas that reach each other, all groups.
-        verdict: on the last attempt at the height; None where too few executed one block.
+        verdict: on the last attempt at the height; None where no honest replica executed.
         liar: the leader that proposed several blocks in the last attempt at the height; None where none did.
         halted: replicas have stopped voting, as the policy `halt` says.
         is_done: the chain has reached its target.
@@ -126,7 +126,7 @@ def _partition(facts: Facts) -> Cause | None:
 
 def _split_ballot(facts: Facts) -> Cause | None:
     verdict = facts.verdict
-    if verdict is None or verdict.agreed:
+    if verdict is None or not verdict.is_trial or verdict.agreed:
         return None
     voters = {replica for line in verdict.ballot for replica in line.replicas}
     what = f"no quorum, and none possible: {len(voters)} voters, {len(verdict.ballot)} answers"

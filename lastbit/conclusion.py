@@ -158,9 +158,9 @@ def _failure(simulation: Simulation, verdict: Verdict) -> Failure:
 
 
 def _stall(simulation: Simulation, stall: StallSeen) -> Stall:
-    difference = None
-    if stall.view is not None and stall.block is not None:
-        difference = _difference(simulation, stall.ballot, stall.block.requests, stall.view)
+    verdict = stall.verdict
+    ballot = verdict.ballot if verdict is not None else ()
+    difference = _difference(simulation, ballot, verdict.block.requests, verdict.view) if verdict is not None else None
     return Stall(
         height=stall.height,
         from_ns=stall.from_ns,
@@ -168,8 +168,8 @@ def _stall(simulation: Simulation, stall: StallSeen) -> Stall:
         permanent=stall.until_ns is None,
         cause_code=stall.cause.code,
         cause=stall.cause.sentence,
-        ballot=_answers(stall.ballot),
-        silent=_without_vote(simulation, stall.ballot),
+        ballot=_answers(ballot),
+        silent=_without_vote(simulation, ballot),
         first_difference=difference,
     )
 

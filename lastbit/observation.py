@@ -129,13 +129,12 @@ class Observation:
 
     # --- what can be asked --------------------------------------------------------------------------------
 
-    def last_attempt(self, height: int) -> tuple[Attempt, Block] | None:
-        """The latest attempt at a height that was executed, and the block that most executed in it."""
-        for _, whole in sorted(self._attempts.get(height, {}).items(), reverse=True):
-            attempt = whole.by(self._now_ns())
-            block = attempt.likeliest_block(self.quorum)
-            if block is not None:
-                return attempt, block
+    def last_verdict(self, height: int) -> Verdict | None:
+        """On the latest attempt at a height that is not closed, as it stands; None where no honest replica executed."""
+        for _, attempt in sorted(self._attempts.get(height, {}).items(), reverse=True):
+            verdict = attempt.by(self._now_ns()).judge(self.quorum)
+            if verdict is not None:
+                return verdict
         return None
 
     def attempt(self, height: int, view: int) -> Attempt | None:
@@ -146,8 +145,9 @@ class Observation:
         """The run is over: judge what was begun and not closed, where there is enough to judge it by."""
         for height, attempts in sorted(self._attempts.items()):
             attempts.update({view: attempt.by(self._now_ns()) for view, attempt in attempts.items()})
-            self._count(height, [each for each in self._verdicts(height) if self._is_settled(height, each)])
-            record, _ = self._height_record(height)
+            verdicts = self._verdicts(height)
+            self._count(height, [each for each in verdicts if self._is_settled(height, each)])
+            record, _ = self._height_record(height, verdicts)
             self._record({**record, "open": True})
 
     # --- closing a height ---------------------------------------------------------------------------------
@@ -163,8 +163,9 @@ class Observation:
         before = self._closed
         while self._closed < self.chain.frontier:
             height = self._closed + 1
-            self._count(height, self._verdicts(height))
-            record, dissent = self._height_record(height)
+            verdicts = self._verdicts(height)
+            self._count(height, verdicts)
+            record, dissent = self._height_record(height, verdicts)
             self._count_agreement(height, dissent)
             self._record(record)
             self._attempts.pop(height, None)
@@ -175,9 +176,9 @@ class Observation:
             self._progressed()
 
     def _verdicts(self, height: int) -> list[Verdict]:
-        """On the attempts at a real block, in order."""
+        """On the attempts that honest replicas executed, in order."""
         judged = [attempt.judge(self.quorum) for _, attempt in sorted(self._attempts.get(height, {}).items())]
-        return [verdict for verdict in judged if verdict is not None and not verdict.block.is_empty]
+        return [verdict for verdict in judged if verdict is not None]
 
     def _is_settled(self, height: int, verdict: Verdict) -> bool:
         """Could those who have not answered yet still turn an attempt that was cut?"""
@@ -189,14 +190,15 @@ class Observation:
     def _count(self, height: int, verdicts: Sequence[Verdict]) -> None:
         tally = self.tally
         self._compare(height)
-        if not verdicts:
+        trials = [verdict for verdict in verdicts if verdict.is_trial and not verdict.block.is_empty]
+        if not trials:
             return
         tally.trials += 1
-        tally.retries += len(verdicts) - 1
-        if not verdicts[0].agreed:
+        tally.retries += len(trials) - 1
+        if not trials[0].agreed:
             tally.first_attempt_failures += 1
             tally.trials_to_first_failure = tally.trials_to_first_failure or tally.trials
-        for verdict in verdicts:
+        for verdict in trials:
             if not verdict.agreed:
                 if tally.first_failure_height is None:
                     tally.first_failure_height = height
@@ -207,7 +209,7 @@ class Observation:
         """Count the requests that honest replicas answered differently by arithmetic alone."""
         divergent: dict[int, bool] = {}
         for attempt in self._attempts.get(height, {}).values():
-            groups = attempt.groups()
+            groups = attempt.groups
             for base in (group for group in groups if self._base in group.replicas):
                 self._compare_with(base, groups)
             for block in {group.block: None for group in groups} if len(groups) > 1 else ():
@@ -246,19 +248,15 @@ class Observation:
         """The honest replicas whose own last answer to the decided block is not the decided one."""
         last: dict[int, bytes] = {}
         for _, attempt in sorted(self._attempts.get(height, {}).items()):
-            for block, answer, replicas in attempt.groups():
+            for block, answer, replicas in attempt.groups:
                 if block == decide.block:
                     last.update(dict.fromkeys(replicas, answer.digest))
         return sorted(replica for replica, digest in last.items() if digest != decide.output)
 
-    def _height_record(self, height: int) -> tuple[dict[str, Any], list[int]]:
+    def _height_record(self, height: int, verdicts: Sequence[Verdict]) -> tuple[dict[str, Any], list[int]]:
         """What the trace says of a height, and who dissents."""
         decided = self.chain.at(height)
-        attempts = []
-        for view, attempt in sorted(self._attempts.get(height, {}).items()):
-            block = attempt.likeliest_block(self.quorum)
-            if block is not None:
-                attempts.append({"view": view, "ballot": [_plain(line) for line in attempt.ballot(block, self.quorum)]})
+        attempts = [{"view": each.view, "ballot": [_plain(line) for line in each.ballot]} for each in verdicts]
         record: dict[str, Any] = {"height": height, "at_ns": self._now_ns(), "attempts": attempts}
         if decided is None:
             return record, []

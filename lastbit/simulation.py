@@ -15,7 +15,7 @@ from consensus.behaviours import BEHAVIOURS
 from consensus.pbft import Pbft, PbftConfig
 from consensus.pbft.messages import KINDS
 from consensus.protocol import Block, Effects, Message
-from lastbit.attempts import Attempt, Verdict
+from lastbit.attempts import Verdict
 from lastbit.causes import Facts, find_cause
 from lastbit.node import Node
 from lastbit.observation import Observation
@@ -235,16 +235,9 @@ class Simulation:
 
     def _diagnose(self, from_ns: int) -> StallSeen:
         height = self._stalled_height()
-        last = self.observation.last_attempt(height)
-        verdict = last[0].judge(self.quorum) if last is not None else None
+        verdict = self.observation.last_verdict(height)
         return StallSeen(
-            height=height,
-            from_ns=from_ns,
-            until_ns=None,
-            cause=find_cause(self._facts(verdict, last[0] if last is not None else None)),
-            ballot=last[0].ballot(last[1], self.quorum) if last is not None else (),
-            view=last[0].view if last is not None else None,
-            block=last[1] if last is not None else None,
+            height=height, from_ns=from_ns, until_ns=None, cause=find_cause(self._facts(verdict)), verdict=verdict
         )
 
     def _stalled_height(self) -> int:
@@ -252,7 +245,7 @@ class Simulation:
         chain, target = self.observation.chain, self.scenario.chain.blocks
         return chain.tip + 1 if chain.tip < target else min(chain.frontier + 1, target)
 
-    def _facts(self, verdict: Verdict | None, attempt: Attempt | None) -> Facts:
+    def _facts(self, verdict: Verdict | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
         live = [replica for replica in self.honest if replica not in down]
         leaders = {self.config.leader(self.protocols[replica].view) for replica in live}
@@ -265,7 +258,7 @@ class Simulation:
             honest_up=tuple(live),
             groups=self._groups(),
             verdict=verdict,
-            liar=self.config.leader(attempt.view) if attempt is not None and attempt.is_split else None,
+            liar=self.config.leader(verdict.view) if verdict is not None and verdict.is_split_proposal else None,
             halted=bool(self.observation.halts),
             is_done=chain.tip >= self.scenario.chain.blocks,
             behind=chain.behind(chain.tip),

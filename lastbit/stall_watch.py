@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from consensus.protocol import Block
-from lastbit.attempts import Line
+from lastbit.attempts import Verdict
 from lastbit.causes import Cause
 
 
@@ -23,18 +22,14 @@ class StallSeen:
         from_ns: since when nothing came.
         until_ns: when it came after all; None while the stall lasts.
         cause: why, as judged when it was noticed, or at the end where it is permanent.
-        ballot: the answers of the last attempt at the height.
-        view: that attempt; None where nobody executed.
-        block: the block that was executed then.
+        verdict: on the last attempt at the height; None where no honest replica executed.
     """
 
     height: int
     from_ns: int
     until_ns: int | None
     cause: Cause
-    ballot: tuple[Line, ...]
-    view: int | None
-    block: Block | None
+    verdict: Verdict | None
 
 
 class StallWatch:

@@ -10,7 +10,7 @@ from consensus.protocol import Block, Pair
 from consensus.quorum import QuorumSystem
 
 
-class PreparedCertificate(msgspec.Struct, frozen=True):
+class PreparedCertificate(msgspec.Struct, frozen=True, gc=False):
     """A quorum prepared this pair in this view. It binds block *and* output: no later view may decide another.
 
     `block` is the whole block, so that a new leader that never saw it can propose it again.
@@ -25,7 +25,7 @@ class PreparedCertificate(msgspec.Struct, frozen=True):
         return quorum.is_quorum(self.voters)
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """A quorum committed this pair in this view: the height is decided for good."""
 
     view: int
@@ -37,7 +37,7 @@ class Decision(msgspec.Struct, frozen=True):
         return quorum.is_quorum(self.voters)
 
 
-class StableCheckpoint(msgspec.Struct, frozen=True):
+class StableCheckpoint(msgspec.Struct, frozen=True, gc=False):
     """A quorum reached this height with the same state: all before it may be forgotten."""
 
     height: int
@@ -52,7 +52,7 @@ GENESIS = StableCheckpoint(0, bytes(32), ())
 """The state before the first height, which needs no votes."""
 
 
-class PrePrepare(msgspec.Struct, frozen=True):
+class PrePrepare(msgspec.Struct, frozen=True, gc=False):
     """The leader's proposal: a block, and no output, since nobody has computed one yet."""
 
     kind: ClassVar[str] = "pre-prepare"
@@ -65,7 +65,7 @@ class PrePrepare(msgspec.Struct, frozen=True):
         return self.block.height
 
 
-class Prepare(msgspec.Struct, frozen=True):
+class Prepare(msgspec.Struct, frozen=True, gc=False):
     """A vote: this block gave me this output."""
 
     kind: ClassVar[str] = "prepare"
@@ -75,7 +75,7 @@ class Prepare(msgspec.Struct, frozen=True):
     pair: Pair
 
 
-class Commit(msgspec.Struct, frozen=True):
+class Commit(msgspec.Struct, frozen=True, gc=False):
     """A vote: a quorum prepared this pair."""
 
     kind: ClassVar[str] = "commit"
@@ -85,7 +85,7 @@ class Commit(msgspec.Struct, frozen=True):
     pair: Pair
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     """This replica has decided everything up to a height, and its state is this."""
 
     kind: ClassVar[str] = "checkpoint"
@@ -95,7 +95,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     state: bytes
 
 
-class ViewChange(msgspec.Struct, frozen=True):
+class ViewChange(msgspec.Struct, frozen=True, gc=False):
     """Its sender has left all views below this one, and says all that a new leader must know.
 
     Attributes:
@@ -119,7 +119,7 @@ class ViewChange(msgspec.Struct, frozen=True):
     abandoned: tuple[int, ...]
 
 
-class NewView(msgspec.Struct, frozen=True):
+class NewView(msgspec.Struct, frozen=True, gc=False):
     """The view begins, on the word of a quorum of view changes; what is proposed in it follows from them."""
 
     kind: ClassVar[str] = "new-view"
@@ -129,7 +129,7 @@ class NewView(msgspec.Struct, frozen=True):
     view_changes: tuple[ViewChange, ...]
 
 
-class SyncRequest(msgspec.Struct, frozen=True):
+class SyncRequest(msgspec.Struct, frozen=True, gc=False):
     """What have I missed? (Castro's "status", PhD thesis 2001, section 5.2.)"""
 
     kind: ClassVar[str] = "sync-request"
@@ -140,7 +140,7 @@ class SyncRequest(msgspec.Struct, frozen=True):
     stable: int
 
 
-class Sync(msgspec.Struct, frozen=True):
+class Sync(msgspec.Struct, frozen=True, gc=False):
     """State transfer: all that the sender holds and the asker lacks. It proves itself, whoever sends it.
 
     Attributes:
@@ -160,7 +160,7 @@ class Sync(msgspec.Struct, frozen=True):
     votes: tuple[PrePrepare | Prepare | Commit, ...]
 
 
-class OutputRequest(msgspec.Struct, frozen=True):
+class OutputRequest(msgspec.Struct, frozen=True, gc=False):
     """My own output is another than the certified one: send me that."""
 
     kind: ClassVar[str] = "output-request"
@@ -170,7 +170,7 @@ class OutputRequest(msgspec.Struct, frozen=True):
     output: bytes
 
 
-class OutputResponse(msgspec.Struct, frozen=True):
+class OutputResponse(msgspec.Struct, frozen=True, gc=False):
     """The certified output. What travels is its digest; the tensors behind it follow from that."""
 
     kind: ClassVar[str] = "output-response"

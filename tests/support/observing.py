@@ -24,11 +24,10 @@ def answer(said: str, *, truths: tuple[str, ...] | None = None, marked: tuple[bo
 
 def attempt(answers: dict[int, str], *, block: Block, view: int = 0) -> Attempt:
     """An attempt in which each replica executed `block` and said what is named."""
-    return Attempt(
-        view,
-        blocks=dict.fromkeys(answers, block),
-        answers={replica: answer(said) for replica, said in answers.items()},
-    )
+    tried = Attempt(view)
+    for replica, said in answers.items():
+        tried.add(replica, block, answer(said), done_ns=0)
+    return tried
 
 
 def decide(

@@ -109,7 +109,7 @@ def test_an_honest_replica_that_lies_behind_answers_for_heights_long_closed_in_v
     watched.execute(1, "b...")
 
     assert watched.observation.tally.trials == 1
-    assert watched.observation.last_attempt(1) is None
+    assert watched.observation.last_verdict(1) is None
 
 
 def test_an_adopted_state_closes_every_height_that_it_covers() -> None:

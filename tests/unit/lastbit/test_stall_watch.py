@@ -11,7 +11,7 @@ def make_watch(*, stall_after_ns: int = 100, give_up_after_ns: int = 1_000) -> t
     def diagnose(from_ns: int) -> StallSeen:
         asked.append(from_ns)
         cause = Cause("test", f"diagnosis {len(asked)}")
-        return StallSeen(7, from_ns, until_ns=None, cause=cause, ballot=(), view=None, block=None)
+        return StallSeen(7, from_ns, until_ns=None, cause=cause, verdict=None)
 
     return StallWatch(stall_after_ns, give_up_after_ns, diagnose), asked
 
