@@ -33,8 +33,8 @@ def seconds(events: int, latency: Latency, *, replicas: int = REPLICAS, loss: fl
     """Time the delivery of at least that many copies, and scale it to exactly so many."""
     world = World()
     digest = RunningDigest()
-    network: Network[str] = Network(
-        world, Streams(1), digest, ignore, replicas=replicas, kinds=KINDS, latency=latency, loss=loss
+    network: Network[str, None] = Network(
+        world, Streams(1), digest, [ignore] * replicas, replicas=replicas, kinds=KINDS, latency=latency, loss=loss
     )
     content = content_of(b"message")
     height = 0
@@ -49,7 +49,7 @@ def seconds(events: int, latency: Latency, *, replicas: int = REPLICAS, loss: fl
     return (time.perf_counter() - started) * events / network.sent
 
 
-def ignore(receiver: int, message: str) -> None:
+def ignore(message: str) -> None:
     """Take a message and do nothing."""
 
 

@@ -16,7 +16,7 @@ class Ballot(Generic[Value]):
     Example:
         >>> ballot = Ballot(QuorumSystem.equal(4))
         >>> [ballot.add(0, "a"), ballot.add(1, "b"), ballot.add(0, "b")]
-        [True, True, False]
+        [False, True, False]
         >>> ballot.certified, ballot.is_open
         (None, True)
         >>> _ = ballot.add(2, "c")
@@ -36,7 +36,12 @@ class Ballot(Generic[Value]):
         self._threshold = quorum.threshold
 
     def add(self, replica: int, value: Value) -> bool:
-        """Count a vote. False if this replica has voted before: its first vote stands."""
+        """Count a vote, unless this replica has voted before: its first vote stands.
+
+        Returns:
+            Whether the vote tells anything: its value has a quorum, or votes are split. Most votes join those before
+            them and are too few yet.
+        """
         votes = self.votes
         if replica in votes:
             return False
@@ -48,7 +53,9 @@ class Ballot(Generic[Value]):
             self.is_split = bool(weight)
         behind += self._weights[replica]
         weight[value] = behind
-        if behind >= self._threshold and self.certified is None:
+        if behind < self._threshold:
+            return self.is_split
+        if self.certified is None:
             self.certified = value
         return True
 

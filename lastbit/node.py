@@ -6,9 +6,10 @@ and tells the observers.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -71,7 +72,7 @@ class Node:
         replica: Replica,
         protocol: ConsensusProtocol,
         world: World,
-        network: Network[Message],
+        network: Network[Message, Effects],
         history: RunningDigest,
         observer: Observer,
         *,
@@ -88,7 +89,7 @@ class Node:
         self._timer: Timer | None = None
         self._timer_at_ns = 0
         self._deadline_ns: int | None = None
-        self._executions: list[Timer] = []
+        self._executions: deque[_Execution] = deque()
         self._busy_until_ns = 0
         self._has_started = False
         self._carry_out: dict[type, Callable[[Any], None]] = {
@@ -112,7 +113,7 @@ class Node:
         """Fall silent: what is being computed is lost, what is remembered is kept."""
         self._cancel_timer(None)
         for execution in self._executions:
-            execution.cancel()
+            execution.timer.cancel()
         self._executions.clear()
 
     def recover(self) -> None:
@@ -176,16 +177,24 @@ class Node:
 
     def _execute(self, effect: Execute) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
-        answer = self.replica.answer_block(effect.block.requests, effect.view)
+        block, view = effect.block, effect.view
+        answer = self.replica.answer_block(block.requests, view)
         begins_ns = max(self._world.now_ns, self._busy_until_ns)
-        self._busy_until_ns = begins_ns + self.replica.compute_ns(len(effect.block.requests))
-        self._observer.executed(self.id, effect.block, effect.view, answer, self._busy_until_ns)
+        self._busy_until_ns = done_ns = begins_ns + self.replica.compute_ns(len(block.requests))
+        self._observer.executed(self.id, block, view, answer, done_ns)
+        timer = self._world.call_at(done_ns, self._finish_execution)
+        self._executions.append(_Execution(timer, block, view, answer.digest))
 
-        def finish() -> None:
-            self._executions.remove(execution)
-            content = _execution_content(effect.block.digest, answer.digest)
-            self._history.record(self._world.now_ns, replica=self.id, kind=EXECUTION, content=content)
-            self.do(self.protocol.executed(effect.block, effect.view, answer.digest))
+    def _finish_execution(self) -> None:
+        """A replica computes one block after another, so it is the first of those under way that is done."""
+        _, block, view, output = self._executions.popleft()
+        content = _execution_content(block.digest, output)
+        self._history.record(self._world.now_ns, replica=self.id, kind=EXECUTION, content=content)
+        self.do(self.protocol.executed(block, view, output))
 
-        execution = self._world.call_at(self._busy_until_ns, finish)
-        self._executions.append(execution)
+
+class _Execution(NamedTuple):
+    timer: Timer
+    block: Block
+    view: int
+    output: bytes

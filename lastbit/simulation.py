@@ -79,13 +79,14 @@ class Simulation:
             progressed=self._progressed,
         )
         self.stalls = StallWatch(self.timing.stall_after_ns, self.timing.give_up_after_ns, self._diagnose)
-        self._receive: list[Callable[[Message], Effects]] = []
-        self._do: list[Callable[[Effects], None]] = []
-        self.network: Network[Message] = Network(
+        receive: list[Callable[[Message], Effects]] = []
+        react: list[Callable[[Effects], None]] = []
+        self.network: Network[Message, Effects] = Network(
             self.world,
             streams,
             trace.digest,
-            self._deliverer(),
+            receive,
+            react,
             replicas=len(replicas),
             kinds=len(KINDS),
             latency=latency_of(scenario),
@@ -96,8 +97,8 @@ class Simulation:
         self.config, source = self._config(), self._source()
         self.protocols = [Pbft(replica.id, self.config, source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
-        self._receive.extend(node.protocol.receive for node in self.nodes)
-        self._do.extend(node.do for node in self.nodes)
+        receive.extend(node.protocol.receive for node in self.nodes)
+        react.extend(node.do for node in self.nodes)
         self._progress = progress
         self.ended: Ended | None = None
         """How the run ended, from then on: also for those who are told of its last records."""
@@ -151,17 +152,6 @@ class Simulation:
     def is_done(self) -> bool:
         """Has every honest live replica decided the target height?"""
         return self.observation.chain.everybody_reached(self.scenario.chain.blocks)
-
-    def _deliverer(self) -> Callable[[int, Message], None]:
-        """What the network calls for every copy that arrives. This and what it calls is where the time goes."""
-        receive, do = self._receive, self._do
-
-        def deliver(receiver: int, message: Message) -> None:
-            effects = receive[receiver](message)
-            if effects:
-                do[receiver](effects)
-
-        return deliver
 
     def _progressed(self) -> None:
         self.stalls.progress(self.world.now_ns)

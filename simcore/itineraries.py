@@ -8,6 +8,7 @@ by the same sender in the same round again is a repeat, and each repeat has an a
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,8 +39,30 @@ Itinerary = tuple[list[int], list[bytes], int, list[int]]
 
 Receivers stand in order of arrival, and of number where two arrive together; beside them the halves of their records in
 the running digest (delay and receiver, see `running_digest.ARRIVAL`). `first_ns` is the time from the sending to
-the first arrival; the gaps are those from each arrival to the next, then -1, and what follows means nothing.
+the first arrival; the gaps are those from each arrival to the next, then -1, and what follows means nothing. Where all
+copies arrive together, -1 is the only gap.
 """
+
+Stop = tuple[Sequence[int], Sequence[bytes], int]
+"""Copies that arrive together: their receivers, an empty part and then their arrivals, and the gap to the next stop.
+
+With the empty part first, `cause.join(arrivals)` is the copies' records.
+"""
+
+
+def stops(itinerary: Itinerary) -> Iterator[Stop]:
+    """The arrivals in order, those of the same nanosecond together."""
+    receivers, arrivals, _, gaps_ns = itinerary
+    if len(gaps_ns) == 1:
+        yield receivers, (b"", *arrivals), -1
+        return
+    first = 0
+    for last, gap_ns in enumerate(gaps_ns):
+        if gap_ns != 0:
+            yield receivers[first : last + 1], (b"", *arrivals[first : last + 1]), gap_ns
+            first = last + 1
+        if gap_ns < 0:
+            return
 
 
 class Itineraries:
@@ -197,7 +220,9 @@ def _in_order_of_arrival(delays_ns: npt.NDArray[np.int64], *, lossy: bool) -> li
     if lossy:
         never = words == _NEVER
         gaps_ns[never[:, 1:]] = -1
-        for row, absent in zip(receivers, never.sum(axis=1).tolist(), strict=True):
-            del row[replicas - absent :]
+        for receivers_, arrivals_, absent in zip(receivers, arrivals, never.sum(axis=1).tolist(), strict=True):
+            del receivers_[replicas - absent :], arrivals_[replicas - absent :]
+    if not gaps_ns[:, :-1].any():
+        gaps_ns = gaps_ns[:, -1:]
     rows = list(zip(receivers, arrivals, sorted_ns[:, 0].tolist(), gaps_ns.tolist(), strict=True))
     return [rows[first : first + replicas] for first in range(0, len(rows), replicas)]

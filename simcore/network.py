@@ -1,41 +1,44 @@
 """The network: carries messages between replicas, with latency, loss, crashes and partitions.
 
-A broadcast is one event that travels: on each arrival it puts itself into SimPy's queue again for the next receiver,
-in order of arrival. So the queue holds one entry for each broadcast under way instead of one for each copy, and a
-delivery allocates nothing but its record in the running digest.
+A broadcast is one event that travels: at each stop it hands over the copies that arrive there together, and puts itself
+into SimPy's queue again for the next stop. So the queue holds one entry for each broadcast under way instead of one for
+each copy, and a delivery allocates nothing but its record in the running digest.
 
 All that becomes of a copy is settled when it is sent: the delays and losses are drawn by then, and the windows of
 crashes and partitions are known from the start. Where two events share a nanosecond, the one scheduled first comes
-first; a copy counts as scheduled when the copy before it, of the same broadcast, arrived.
+first; a copy counts as scheduled when the copies before it, of the same broadcast, arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from simpy.core import Environment
 from simpy.events import NORMAL, Event
 
 from simcore.faults import Crash, Partition
-from simcore.itineraries import Itineraries, Itinerary, RoundKey
+from simcore.itineraries import Itineraries, Itinerary, RoundKey, stops
 from simcore.latency import Latency
-from simcore.running_digest import REPLICAS_MAX, RunningDigest, cause_of
+from simcore.running_digest import REPLICAS_MAX, RunningDigest, cause_of, delay_ns_of
 from simcore.streams import Streams
 from simcore.world import World
 
 MessageT = TypeVar("MessageT")
+EffectsT = TypeVar("EffectsT")
 
 
-class Network(Generic[MessageT]):
-    """Carries messages, whatever they are, and calls `deliver(receiver, message)` for each copy that arrives.
+class Network(Generic[MessageT, EffectsT]):
+    """Carries messages, whatever they are, and calls the receiver's function for each copy that arrives.
 
     Args:
         world: whose clock and queue to use.
         streams: where delays and losses are drawn, by (height, round); see `itineraries`.
         digest: takes a record of each delivery. Only one network may write to it.
-        deliver: called at each arrival.
+        receive: for each replica, what a message that arrives brings about. Both lists may be filled after this.
+        react: for each replica, what makes it happen; called with what `receive` returned, unless that is empty, as it
+            mostly is: most votes are too few yet.
         replicas: how many there are, 2 to 65536.
         kinds: how many kinds of message there are.
         latency: how long a copy is under way.
@@ -52,7 +55,8 @@ class Network(Generic[MessageT]):
         world: World,
         streams: Streams,
         digest: RunningDigest,
-        deliver: Callable[[int, MessageT], None],
+        receive: Sequence[Callable[[MessageT], EffectsT]],
+        react: Sequence[Callable[[EffectsT], None]] = (),
         *,
         replicas: int,
         kinds: int,
@@ -88,7 +92,7 @@ class Network(Generic[MessageT]):
         }
         self._partitions = tuple(partitions)
         self._faults = bool(crashes or partitions)
-        self._on_arrival = _on_arrival(self._environment, digest.append_half, deliver)
+        self._on_arrival, self._on_stop = _callbacks(self._environment, digest.append, receive, react)
 
     @property
     def delivered(self) -> int:
@@ -141,8 +145,11 @@ class Network(Generic[MessageT]):
         if not receivers:
             return
         self._digest.fold_when_full()
-        hops = zip(receivers, arrivals, gaps_ns, strict=False)
-        flight = _Flight(self._environment, self._on_arrival, message, cause, hops)
+        if len(gaps_ns) == 1 or 0 in gaps_ns:
+            flight = _Flight(self._environment, self._on_stop, message, cause, stops(itinerary))
+        else:
+            hops = zip(receivers, arrivals, gaps_ns, strict=False)
+            flight = _Flight(self._environment, self._on_arrival, message, cause, hops)
         self._environment.schedule(flight, NORMAL, first_ns)
 
     def _is_down_at(self, replica: int, time_ns: int) -> bool:
@@ -151,11 +158,10 @@ class Network(Generic[MessageT]):
     def _reached(self, sender: int, now_ns: int, itinerary: Itinerary) -> Itinerary:
         """Leave out the copies that partitions and crashes keep from arriving."""
         cut = [split.reached_by(sender) for split in self._partitions if split.holds_at(now_ns)]
-        receivers, arrivals, first_ns, gaps_ns = itinerary
-        delays_ns = accumulate(gaps_ns, initial=first_ns)
+        receivers, arrivals, _, _ = itinerary
         kept = [
             (receiver, arrival, delay_ns)
-            for receiver, arrival, delay_ns in zip(receivers, arrivals, delays_ns, strict=False)
+            for receiver, arrival, delay_ns in zip(receivers, arrivals, map(delay_ns_of, arrivals), strict=True)
             if all(receiver in reached for reached in cut) and not self._is_down_at(receiver, now_ns + delay_ns)
         ]
         if len(kept) in (0, len(receivers)):
@@ -176,41 +182,56 @@ class _Flight(Event):
         callbacks: list[Callable[[Any], None]],
         message: object,
         cause: bytes,
-        hops: Iterator[tuple[int, bytes, int]],
+        way: Iterator[Any],
     ) -> None:
         # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
         self.env = environment
         self.callbacks = callbacks
         self.message = message
         self.cause = cause
-        self.hops = hops
+        self.way = way
 
 
-def _on_arrival(
-    environment: Environment, append_half: Callable[[bytes], None], deliver: Callable[[int, Any], None]
-) -> list[Callable[[Any], None]]:
-    """Make the list of callbacks that all flights share.
+_Callbacks = list[Callable[[Any], None]]
+
+
+def _callbacks(
+    environment: Environment,
+    append: Callable[[bytes], None],
+    receive: Sequence[Callable[[Any], Any]],
+    react: Sequence[Callable[[Any], None]],
+) -> tuple[_Callbacks, _Callbacks]:
+    """Make the lists of callbacks that flights share: of those whose copies arrive one by one, and of all others.
 
     SimPy takes an event's list away before it calls what stands in it, and does not change the list; so a flight is
-    armed again by handing it the same list. This is the hottest code of a run, hence a closure and no attribute.
+    armed again by handing it the same list. This is the hottest code of a run, hence closures and no attributes.
     """
     schedule = environment.schedule
-    armed: list[Callable[[Any], None]] = []
+    one_by_one: _Callbacks = []
+    together: _Callbacks = []
 
     def arrive(flight: _Flight) -> None:
-        message, cause, hops = flight.message, flight.cause, flight.hops
-        receiver, arrival, gap_ns = next(hops)
-        append_half(cause)
-        append_half(arrival)
-        while gap_ns == 0:  # copies that arrive together are one event of the world, and a record each
-            deliver(receiver, message)
-            receiver, arrival, gap_ns = next(hops)
-            append_half(cause)
-            append_half(arrival)
+        receiver, arrival, gap_ns = next(flight.way)
+        append(flight.cause + arrival)
         if gap_ns > 0:
-            flight.callbacks = armed
+            flight.callbacks = one_by_one
             schedule(flight, NORMAL, gap_ns)
-        deliver(receiver, message)
+        effects = receive[receiver](flight.message)
+        if effects:
+            react[receiver](effects)
 
-    armed.append(arrive)
-    return armed
+    def stop(flight: _Flight) -> None:
+        receivers, arrivals, gap_ns = next(flight.way)
+        append(flight.cause.join(arrivals))
+        if gap_ns > 0:
+            flight.callbacks = together
+            schedule(flight, NORMAL, gap_ns)
+        message = flight.message
+        for receiver in receivers:
+            effects = receive[receiver](message)
+            if effects:
+                react[receiver](effects)
+
+    one_by_one.append(arrive)
+    together.append(stop)
+    return one_by_one, together

@@ -1,10 +1,10 @@
 """The running digest: one SHA-256 over the whole history of events, in the order in which they happened.
 
 Two runs with equal outcomes but other schedules have other digests. Every event is one record of fixed length, and its
-order is its place among them. A record has two halves, so that one that belongs to a copy of a message is put together
-of what is there already: the *cause* (when the message was sent, its kind, its content) is the same for all copies, and
-the *arrival* (how much later, and at which replica) was made along with the delays. Records gather in a list and are
-hashed many at a time, which changes no digest.
+order is its place among them. A record has two halves, so that those of a message's copies are put together of what is
+there already: the *cause* (when the message was sent, its kind, its content) is the same for all copies, and the
+*arrival* (how much later, and at which replica) was made along with the delays. Records gather in a list and are hashed
+many at a time, which changes no digest.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ CAUSE = Struct("<qH16s")
 """First half of a record, little-endian: time of sending in ns, kind, content."""
 ARRIVAL = Struct("<Q")
 """Second half: the delay in ns, shifted left by 16 bits, and in these the replica that the event happened to."""
+RECORD_BYTES = CAUSE.size + ARRIVAL.size
 
-GATHERED_MAX = 4096
+GATHERED_MAX = 512
+"""Stretches of records; each may hold as many as a message has copies."""
 
 
 def content_of(encoded: bytes) -> bytes:
@@ -59,6 +61,12 @@ def arrival_of(delay_ns: int, replica: int) -> bytes:
     return ARRIVAL.pack(delay_ns << REPLICA_BITS | replica)
 
 
+def delay_ns_of(arrival: bytes) -> int:
+    """Read the delay in the second half of a record."""
+    word: int = ARRIVAL.unpack(arrival)[0]
+    return word >> REPLICA_BITS
+
+
 class RunningDigest:
     """Hashes events as they happen.
 
@@ -75,18 +83,18 @@ class RunningDigest:
     def __init__(self, on_records: Callable[[bytes], None] | None = None) -> None:
         self._hash = hashlib.sha256()
         self._on_records = on_records
-        self._halves: list[bytes] = []
-        self._events_hashed = 0
+        self._gathered: list[bytes] = []
+        self._bytes_hashed = 0
         self.recorded = 0
         """Events that came through `record`: all but the copies that a network delivered."""
-        self.append_half = self._halves.append
-        """Take half a record. The way in for the network, as short as can be: a cause, an arrival, and now and then
-        `fold_when_full`."""
+        self.append = self._gathered.append
+        """Take whole records. The way in for the network, which calls `fold_when_full` now and then."""
 
     @property
     def events(self) -> int:
         """How many events the digest covers."""
-        return self._events_hashed + len(self._halves) // 2
+        self._fold()
+        return self._bytes_hashed // RECORD_BYTES
 
     def record(self, time_ns: int, *, replica: int, kind: int, content: bytes) -> None:
         """Take one event in that is no delivered copy.
@@ -94,14 +102,13 @@ class RunningDigest:
         Raises:
             ValueError: content that is not 16 bytes long, or a kind outside 0 .. 65535.
         """
-        self.append_half(cause_of(time_ns, kind, content))
-        self.append_half(arrival_of(0, replica))
+        self.append(cause_of(time_ns, kind, content) + arrival_of(0, replica))
         self.recorded += 1
         self.fold_when_full()
 
     def fold_when_full(self) -> None:
         """Hash what has gathered, if it is much, so that memory stays bounded."""
-        if len(self._halves) >= 2 * GATHERED_MAX:
+        if len(self._gathered) >= GATHERED_MAX:
             self._fold()
 
     def hexdigest(self) -> str:
@@ -110,9 +117,11 @@ class RunningDigest:
         return self._hash.hexdigest()
 
     def _fold(self) -> None:
-        records = b"".join(self._halves)
-        self._events_hashed += len(self._halves) // 2
-        self._halves.clear()
-        if records and self._on_records is not None:
+        records = b"".join(self._gathered)
+        self._gathered.clear()
+        if not records:
+            return
+        self._bytes_hashed += len(records)
+        if self._on_records is not None:
             self._on_records(records)
         self._hash.update(records)

@@ -179,10 +179,7 @@ class Pbft:
         if slot is None and (slot := self._voting_slot(vote)) is None:
             return
         ballot = slot.prepares
-        # Most votes join those before them and are too few yet: nothing follows.
-        if ballot.certified is not None or not ballot.add(vote.sender, vote.pair):
-            return
-        if ballot.certified is not None or ballot.is_split:
+        if ballot.certified is None and ballot.add(vote.sender, vote.pair):
             self._after_prepare(slot)
 
     def _after_prepare(self, slot: Slot) -> None:
@@ -201,8 +198,7 @@ class Pbft:
         slot = self._slots.get(vote.height) if self.active and vote.view == self.view else None
         if (slot is None and (slot := self._voting_slot(vote)) is None) or slot.decision is not None:
             return
-        ballot = slot.commits
-        if ballot.add(vote.sender, vote.pair) and ballot.certified is not None:
+        if slot.commits.add(vote.sender, vote.pair):
             self._after_commit(slot)
 
     def _after_commit(self, slot: Slot) -> None:

@@ -76,14 +76,18 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(replicas, draw(LATENCIES), loss, crashes, partitions, sorted(sendings, key=lambda s: s.at_ns))
 
 
-def run(case: Case) -> tuple[list[tuple[int, int, int]], Network[int], RunningDigest]:
+def run(case: Case) -> tuple[list[tuple[int, int, int]], Network[int, None], RunningDigest]:
     """Run the case; what arrives is (time, receiver, which sending)."""
     world, digest, arrived = World(), RunningDigest(), []
-    network: Network[int] = Network(
+
+    def arrive(receiver: int, message: int) -> None:
+        arrived.append((world.now_ns, receiver, message))
+
+    network: Network[int, None] = Network(
         world,
         Streams(9),
         digest,
-        lambda receiver, message: arrived.append((world.now_ns, receiver, message)),
+        [partial(arrive, receiver) for receiver in range(case.replicas)],
         replicas=case.replicas,
         kinds=KINDS,
         latency=case.latency,

@@ -73,7 +73,7 @@ def test_a_ballot_is_closed_exactly_when_no_further_votes_could_certify_a_value(
     votes = data.draw(st.dictionaries(st.integers(0, len(weights) - 1), st.sampled_from("abc")))
     ballot: Ballot[str] = Ballot(system)
     for replica, value in votes.items():
-        assert ballot.add(replica, value)
+        assert ballot.add(replica, value) == (ballot.is_split or ballot.certified is not None)
     missing = set(range(len(weights))) - votes.keys()
     best = max(system.weight_of({r for r, v in votes.items() if v == value} | missing) for value in "abcd")
     assert ballot.is_open == (best >= system.threshold)

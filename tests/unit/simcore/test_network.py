@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,11 +35,11 @@ class Wire:
         self.world = World()
         self.digest = RunningDigest()
         self.arrived: list[tuple[int, int, Any]] = []
-        self.network: Network[Any] = Network(
+        self.network: Network[Any, None] = Network(
             self.world,
             Streams(1),
             self.digest,
-            lambda receiver, message: self.arrived.append((self.world.now_ns, receiver, message)),
+            [partial(self._arrive, receiver) for receiver in range(replicas)],
             replicas=replicas,
             kinds=2,
             latency=latency,
@@ -46,6 +47,9 @@ class Wire:
             crashes=crashes,
             partitions=partitions,
         )
+
+    def _arrive(self, receiver: int, message: Any) -> None:
+        self.arrived.append((self.world.now_ns, receiver, message))
 
     def broadcast(self, sender: int, message: Any = "m", round_key: tuple[int, int] = ROUND, kind: int = 0) -> None:
         self.network.broadcast(sender, message, CONTENT, round_key, kind)
@@ -92,7 +96,8 @@ def test_what_is_delivered_may_be_answered_at_once() -> None:
         if message == "ping":
             network.send(receiver, 0, "pong", CONTENT, ROUND, 1)
 
-    network: Network[str] = Network(world, Streams(1), digest, deliver, replicas=3, kinds=2, latency=Constant(5))
+    receive = [partial(deliver, receiver) for receiver in range(3)]
+    network: Network[str, None] = Network(world, Streams(1), digest, receive, replicas=3, kinds=2, latency=Constant(5))
     network.broadcast(0, "ping", CONTENT, ROUND, 0)
     world.run()
     assert seen == [(5, 1, "ping"), (5, 2, "ping"), (10, 0, "pong"), (10, 0, "pong")]
@@ -144,7 +149,7 @@ def test_memory_of_the_history_is_bounded() -> None:
     for _ in range(1000):
         wire.broadcast(0)
         wire.world.run()
-        gathered = max(gathered, len(wire.digest._halves) // 2)
+        gathered = max(gathered, len(wire.digest._gathered))
     assert GATHERED_MAX <= gathered < GATHERED_MAX + 16
     assert wire.digest.events == wire.network.delivered == 16_000
 
@@ -281,7 +286,7 @@ def test_the_digest_covers_when_what_and_to_whom() -> None:
 def test_a_network_that_cannot_be_is_refused(arguments: dict[str, Any], problem: str) -> None:
     defaults: dict[str, Any] = {"replicas": 3, "kinds": 1, "latency": Constant(5)}
     with pytest.raises(ValueError, match=problem):
-        Network(World(), Streams(1), RunningDigest(), lambda _receiver, _message: None, **(defaults | arguments))
+        Network(World(), Streams(1), RunningDigest(), [], **(defaults | arguments))
 
 
 def test_messages_of_no_height_draw_on_however_many_rounds_were_begun_between() -> None:

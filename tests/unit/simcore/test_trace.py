@@ -102,8 +102,8 @@ def test_events_stand_before_the_record_that_covers_them(tmp_path: Path, monkeyp
 def test_an_event_line_tells_when_a_copy_arrived_and_when_it_was_sent(tmp_path: Path) -> None:
     world = World()
     with TraceWriter(tmp_path / "run.jsonl", HEADER, events=True) as writer:
-        network: Network[str] = Network(
-            world, Streams(1), writer.digest, lambda _receiver, _message: None, replicas=2, kinds=8, latency=Constant(5)
+        network: Network[str, None] = Network(
+            world, Streams(1), writer.digest, [lambda _message: None] * 2, replicas=2, kinds=8, latency=Constant(5)
         )
         world.call_at(3, lambda: network.broadcast(0, "m", content_of(b"m"), (1, 0), 7))
         world.run()
