@@ -20,6 +20,7 @@ PartialPrecision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 SummationOrder: TypeAlias = Literal["fixed", "drawn"]
 
 THREADS_MAX = 256
+SLICES_MIN = 2
 SLICES_MAX = 256
 
 
@@ -64,7 +65,7 @@ class KSplit:
     def __post_init__(self) -> None:
         _raise_if(
             [
-                *_fault_in_number("summation.slices", self.slices, low=2, high=SLICES_MAX),
+                *_fault_in_number("summation.slices", self.slices, low=SLICES_MIN, high=SLICES_MAX),
                 *_fault_in_choice("summation.partials", self.partials, get_args(PartialPrecision)),
                 *_fault_in_choice("summation.order", self.order, get_args(SummationOrder)),
             ]

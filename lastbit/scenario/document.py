@@ -248,7 +248,10 @@ class Scenario(Table):
                 plain["inputs"] = GeneratedInputs().model_dump(mode="json")
             for key, entries in made.items():
                 plain["inputs"][key] = {**plain["inputs"][key], **(entries or {})}
-        scenario = self.from_mapping(plain, source=self._source, folder=self._folder)
+        try:
+            scenario = self.from_mapping(plain, source=self._source, folder=self._folder)
+        except ScenarioError as error:
+            raise ScenarioError(f"{self._source}, changed as asked", error.faults) from None
         scenario._model_path = model_path
         scenario._inputs_path = inputs_path
         return scenario

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from replicas.profile import SLICES_MAX, THREADS_MAX, KSplit, NumericProfile
+from replicas.profile import SLICES_MAX, SLICES_MIN, THREADS_MAX, KSplit, NumericProfile
 
 
 def profile_of(*tables: Mapping[str, Any]) -> NumericProfile:
@@ -33,8 +33,8 @@ def _judged(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_schema() -> dict[str, Any]:
-    summation = {"kind": {"const": "ksplit"}, **_properties(KSplit, number_max=SLICES_MAX)}
-    properties = _properties(NumericProfile, number_max=THREADS_MAX)
+    summation = {"kind": {"const": "ksplit"}, **_properties(KSplit, SLICES_MIN, SLICES_MAX)}
+    properties = _properties(NumericProfile, 1, THREADS_MAX)
     properties["summation"] = {
         "anyOf": [
             {"const": "as-built"},
@@ -44,15 +44,15 @@ def _json_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _properties(table: type[KSplit | NumericProfile], *, number_max: int) -> dict[str, Any]:
+def _properties(table: type[KSplit | NumericProfile], number_min: int, number_max: int) -> dict[str, Any]:
     hints = get_type_hints(table)
-    return {each.name: _property(hints[each.name], number_max) for each in fields(table)}
+    return {each.name: _property(hints[each.name], number_min, number_max) for each in fields(table)}
 
 
-def _property(hint: Any, number_max: int) -> dict[str, Any]:
+def _property(hint: Any, number_min: int, number_max: int) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
-    return {"type": "boolean"} if hint is bool else {"type": "integer", "minimum": 1, "maximum": number_max}
+    return {"type": "boolean"} if hint is bool else {"type": "integer", "minimum": number_min, "maximum": number_max}
 
 
 ProfileTable: TypeAlias = Annotated[dict[str, Any], AfterValidator(_judged), WithJsonSchema(_json_schema())]

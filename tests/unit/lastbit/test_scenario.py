@@ -10,7 +10,7 @@ import pytest
 
 from lastbit import resources
 from lastbit.scenario import Fault, Scenario, ScenarioError, load_scenario
-from replicas.profile import KSplit
+from replicas.profile import KSplit, NumericProfile, ProfileError
 
 MINIMAL = '[chain]\nreplicas = 4\nblocks = 10\n[model]\nname = "digits-mlp"\n'
 
@@ -249,8 +249,22 @@ def test_overrides_make_another_scenario_and_are_judged(tmp_path: Path) -> None:
     other = scenario.with_overrides(seed=9, blocks=77, output="scores")
     assert (other.seed, other.chain.blocks, other.model.output) == (9, 77, "scores")
     assert scenario.seed == 0
-    with pytest.raises(ScenarioError, match=r"chain\.blocks   0 is not a number of blocks"):
+    with pytest.raises(ScenarioError, match=r"(?s)changed as asked: 1 fault.*blocks   0 is not a number"):
         scenario.with_overrides(blocks=0)
+
+
+@pytest.mark.parametrize("bound", ["minimum", "maximum"])
+def test_the_schema_tells_the_bounds_of_a_profile_that_are_checked(bound: str) -> None:
+    profile = Scenario.model_json_schema()["$defs"]["Fleet"]["properties"]["profile"]["properties"]
+    slices = profile["summation"]["anyOf"][1]["properties"]["slices"][bound]
+    threads = profile["intra_op_threads"][bound]
+    beyond = -1 if bound == "minimum" else 1
+
+    NumericProfile(intra_op_threads=threads, summation=KSplit(slices=slices))
+    with pytest.raises(ProfileError):
+        KSplit(slices=slices + beyond)
+    with pytest.raises(ProfileError):
+        NumericProfile(intra_op_threads=threads + beyond)
 
 
 def test_a_model_of_the_users_own_may_lie_anywhere_and_gets_generated_inputs(tmp_path: Path) -> None:
