@@ -5,7 +5,8 @@
     >>> scenario.chain.replicas
     4
 
-`lastbit.run(scenario)` runs it and returns a `Result`. Importing the package loads nothing else; each name below is
+`lastbit.run(scenario)` runs it and returns a `Result`; `lastbit.audit(model)` tells which settings give the same bits.
+Importing the package loads nothing else; each name below is
 loaded when it is first used.
 """
 
@@ -16,15 +17,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lastbit.auditing import Audit as Audit
+    from lastbit.auditing import audit as audit
     from lastbit.result import Result as Result
     from lastbit.running import run as run
     from lastbit.scenario import Scenario as Scenario
     from lastbit.scenario import ScenarioError as ScenarioError
     from lastbit.scenario import load_scenario as load_scenario
 
-__all__ = ["Result", "Scenario", "ScenarioError", "__version__", "load_scenario", "run"]
+__all__ = ["Audit", "Result", "Scenario", "ScenarioError", "__version__", "audit", "load_scenario", "run"]
 
 _ROOMS = {
+    "Audit": "lastbit.auditing",
+    "audit": "lastbit.auditing",
     "Result": "lastbit.result",
     "Scenario": "lastbit.scenario",
     "ScenarioError": "lastbit.scenario",

@@ -29,21 +29,23 @@ class Material:
         inputs: where requests come from.
         form: what of the output is voted on.
         operations: of one request.
+        score_output: the output that a card names as the score; None without a card.
     """
 
     model: Model
     inputs: InputSet
     form: Form
     operations: int
+    score_output: str | None = None
 
 
-def load_material(scenario: Scenario, streams: Streams) -> Material:
-    """Find and check the model and inputs of a scenario.
+def load_material(scenario: Scenario, streams: Streams, *, may_draw: bool = False) -> Material:
+    """Find and check the model and inputs of a scenario; `may_draw` lets the model draw random numbers.
 
     Raises:
         ModelError, CardError, ResourceError, InputsError, FormError: what is missing, damaged or does not fit.
     """
-    model, card = _load_model(scenario)
+    model, card = _load_model(scenario, may_draw=may_draw)
     inputs = _load_inputs(scenario, model, card, streams)
     output = scenario.model.output
     if output is None and card is not None and scenario.model.form == "top1":
@@ -54,6 +56,7 @@ def load_material(scenario: Scenario, streams: Streams) -> Material:
         inputs=inputs,
         form=make_form(scenario.model.form, model, output),
         operations=operations(model, shapes),
+        score_output=card.score_output if card is not None else None,
     )
 
 
@@ -95,7 +98,7 @@ def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form) -> N
         if replica.profile in tried:
             continue
         tried.add(replica.profile)
-        outputs = replica.trial()
+        outputs = replica.run_apart(0)
         form.digest(outputs)
         _ = replica.engine.report  # made now: what a result says of engines must not fail after the run
         if dial is not None:
@@ -109,10 +112,10 @@ def _dial(scenario: Scenario) -> Dial | None:
     return Dial(rate=table.rate, scope=table.scope, answers=table.answers, duration=table.duration)
 
 
-def _load_model(scenario: Scenario) -> tuple[Model, ModelCard | None]:
+def _load_model(scenario: Scenario, *, may_draw: bool) -> tuple[Model, ModelCard | None]:
     path = scenario.model_path
     if path is not None:
-        model = Model.load(path)
+        model = Model.load(path, may_draw=may_draw)
         return model, find_card_by_sha256(model.sha256)
     name = scenario.model.name
     if name is None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
 from lastbit import profile_lines, wording
+from lastbit.layout import EVIDENCE, Layout
 from lastbit.result import Answer, Failure, FirstDifference, Fork, Result, Stall
 
 ANSWERS_SHOWN_MAX = 8
 EVENTS_SHOWN_MAX = 3
-_LABEL_WIDTH = 21
-_NARROW = 60
-_EVIDENCE = " " * 6
 
 
 def render(result: Result, *, width: int | None = None) -> Text:
@@ -28,7 +25,7 @@ def render(result: Result, *, width: int | None = None) -> Text:
     Returns:
         Text with colour on the outcome alone; `str()` of it is the plain report.
     """
-    layout = _Layout(width)
+    layout = Layout(width)
     text = Text()
     text.append(layout.hanging(result.scenario, _what_was_run(result), gap=3) + "\n\n")
     text.append(layout.line("  ", _outcome(result)), style=_colour(result))
@@ -39,45 +36,6 @@ def render(result: Result, *, width: int | None = None) -> Text:
             text.append("\n".join(lines) + "\n\n")
     text.right_crop(1)
     return text
-
-
-class _Layout:
-    """Lines within a width, continued under their own text."""
-
-    def __init__(self, width: int | None) -> None:
-        self._width = None if width is None else max(width, 20)
-
-    def line(self, first: str, text: str, *, indent: int | None = None) -> str:
-        """`text` after `first`, later lines indented as far."""
-        text = _printable(text)
-        if self._width is None:
-            return first + text
-        indent = len(first) if indent is None else indent
-        return textwrap.fill(
-            text, self._width, initial_indent=first, subsequent_indent=" " * min(indent, self._width // 2)
-        )
-
-    def hanging(self, label: str, text: str, *, gap: int) -> str:
-        """A label, then text; on a narrow terminal the text goes below the label."""
-        label = _printable(label)
-        if self._width is not None and self._width < _NARROW:
-            return f"{label}\n{self.line('    ', text)}"
-        return self.line(label + " " * gap, text)
-
-    def row(self, label: str, text: str) -> str:
-        """A line of the table of figures."""
-        if self._width is not None and self._width < _NARROW:
-            return f"  {label}\n{self.line('    ', text)}"
-        return self.line(f"  {label:<{_LABEL_WIDTH}}", text)
-
-    def columns(self, cells: Sequence[str]) -> Iterator[str]:
-        """Cells side by side, as many as fit."""
-        if not cells:
-            return
-        cell_width = max(map(len, cells)) + 3
-        per_line = max(1, ((self._width or 110) - len(_EVIDENCE)) // cell_width)
-        for start in range(0, len(cells), per_line):
-            yield _EVIDENCE + "".join(f"{cell:<{cell_width}}" for cell in cells[start : start + per_line]).rstrip()
 
 
 def _what_was_run(result: Result) -> str:
@@ -118,13 +76,13 @@ def _colour(result: Result) -> str:
     return "bold green" if result.exit_code == 0 else "bold yellow"
 
 
-def _forks(result: Result, layout: _Layout) -> Iterator[str]:
+def _forks(result: Result, layout: Layout) -> Iterator[str]:
     for fork in result.forks[:EVENTS_SHOWN_MAX]:
         yield from _event(layout, f"height {fork.height:,}", f"fork: {fork.what}", fork, silent=())
     yield from _more(layout, len(result.forks) - EVENTS_SHOWN_MAX, "fork")
 
 
-def _figures(result: Result, layout: _Layout) -> Iterator[str]:
+def _figures(result: Result, layout: Layout) -> Iterator[str]:
     yield layout.row("committed", _committed(result))
     yield layout.row("agreement failures", _agreement_failures(result))
     if result.heights.committed > result.rate.trials:
@@ -181,7 +139,7 @@ def _dissent(result: Result) -> str:
     return text
 
 
-def _evidence(result: Result, layout: _Layout) -> Iterator[str]:
+def _evidence(result: Result, layout: Layout) -> Iterator[str]:
     if result.stalls:
         shown = [*result.stalls[:EVENTS_SHOWN_MAX]]
         if result.stalls[-1] not in shown:
@@ -208,7 +166,7 @@ def _stalled(stall: Stall, result: Result) -> str:
 
 
 def _event(
-    layout: _Layout,
+    layout: Layout,
     label: str,
     what: str,
     event: Stall | Failure | Fork,
@@ -219,10 +177,10 @@ def _event(
     yield layout.hanging(f"  {label}", what, gap=3)
     yield from _histogram(layout, event.sides if isinstance(event, Fork) else event.ballot, silent)
     if difference is not None:
-        yield layout.line(_EVIDENCE, _first_difference(difference))
+        yield layout.line(EVIDENCE, _first_difference(difference))
 
 
-def _histogram(layout: _Layout, ballot: Sequence[Answer], silent: Sequence[int]) -> Iterator[str]:
+def _histogram(layout: Layout, ballot: Sequence[Answer], silent: Sequence[int]) -> Iterator[str]:
     cells = [f"{wording.digest(answer.digest)}  {_voters(answer)}" for answer in ballot[:ANSWERS_SHOWN_MAX]]
     if len(ballot) > ANSWERS_SHOWN_MAX:
         rest = ballot[ANSWERS_SHOWN_MAX:]
@@ -246,12 +204,12 @@ def _first_difference(difference: FirstDifference) -> str:
     return f"first difference: {where}: {listed}{apart}"
 
 
-def _more(layout: _Layout, count: int, noun: str) -> Iterator[str]:
+def _more(layout: Layout, count: int, noun: str) -> Iterator[str]:
     if count > 0:
         yield layout.line("  ", f"and {wording.counted(count, f'more {noun}')}; --json lists up to a hundred")
 
 
-def _next(result: Result, layout: _Layout) -> Iterator[str]:
+def _next(result: Result, layout: Layout) -> Iterator[str]:
     parts = [f"simulated {wording.duration(result.simulated_ns)}"]
     if result.simulated_ns and result.heights.committed:
         parts.append(f"{result.heights.committed / (result.simulated_ns / 1e9):.3g} heights a second")
@@ -263,8 +221,3 @@ def _next(result: Result, layout: _Layout) -> Iterator[str]:
         yield layout.line("  replay:  ", f"lastbit replay {shlex.quote(result.trace_file)}")
     if result.versions_untested:
         yield layout.line("  not tested with these versions: ", ", ".join(result.versions_untested), indent=4)
-
-
-def _printable(text: str) -> str:
-    """Names come from models and scenarios of strangers: nothing of them may steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

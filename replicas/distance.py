@@ -170,7 +170,7 @@ def _scaled(gaps: Array, reference: Array, spacing_of: np.dtype[Any]) -> float:
     magnitude = np.abs(reference[np.isfinite(reference)]).max(initial=0.0)
     info = np.finfo(spacing_of)
     # By the exponent, since `np.spacing` of the largest number of all overflows.
-    exponent = max(int(np.frexp(magnitude)[1]) - 1, int(info.minexp)) - info.nmant
+    exponent = max(int(np.frexp(magnitude)[1]) - 1 if magnitude else info.minexp, info.minexp) - info.nmant
     return float(largest_gap / np.ldexp(np.longdouble(1), exponent))
 
 

@@ -14,7 +14,7 @@ from stat import S_ISREG
 
 import onnx
 
-from replicas.model_check import ModelError, check_proto, read_proto, refuse
+from replicas.model_check import ModelError, check_proto, read_proto, reason_of_randomness, refuse
 from replicas.model_external import holds_external_data, inline_external_data
 
 __all__ = ["Model", "ModelError", "TensorSpec"]
@@ -60,11 +60,15 @@ class Model:
     outputs: tuple[TensorSpec, ...]
 
     @classmethod
-    def load(cls, path: str | Path) -> Model:
+    def load(cls, path: str | Path, *, may_draw: bool = False) -> Model:
         """Read a model file, and the weights in the folder beside it where it points to such.
 
         With external weights the sha256 is taken over the sha256 of the file followed by, for each external file in
         the order of their names: the length of its name (8 bytes, little-endian), its name, its sha256.
+
+        Args:
+            path: the file.
+            may_draw: let it draw random numbers. No run may; an audit says what comes of it.
 
         Raises:
             ModelError: missing, empty, truncated, no ONNX, invalid, external data outside its folder, or random.
@@ -82,7 +86,9 @@ class Model:
             if proto.ByteSize() > CONTENT_BYTES_MAX:
                 refuse(str(path), f"{proto.ByteSize()} bytes with its weights inside; at most {CONTENT_BYTES_MAX}")
             content = proto.SerializeToString()
-        return cls._checked(proto, content, name=path.stem, where=str(path), digest=digest.hexdigest())
+        return cls._checked(
+            proto, content, name=path.stem, where=str(path), digest=digest.hexdigest(), may_draw=may_draw
+        )
 
     @classmethod
     def from_bytes(cls, content: bytes, *, name: str) -> Model:
@@ -97,8 +103,16 @@ class Model:
         return cls._checked(proto, content, name=name, where=name, digest=sha256(content).hexdigest())
 
     @classmethod
-    def _checked(cls, proto: onnx.ModelProto, content: bytes, *, name: str, where: str, digest: str) -> Model:
+    def _checked(
+        cls, proto: onnx.ModelProto, content: bytes, *, name: str, where: str, digest: str, may_draw: bool = False
+    ) -> Model:
         check_proto(proto, content, where)
+        if not may_draw and (reason := reason_of_randomness(proto)) is not None:
+            refuse(
+                where,
+                f"draws random numbers, and replicas could never agree: {reason}; "
+                "a model must give the same output for the same input",
+            )
         initialised = {tensor.name for tensor in proto.graph.initializer}
         initialised |= {sparse.values.name for sparse in proto.graph.sparse_initializer}
         inputs = (each for each in proto.graph.input if each.name not in initialised)

@@ -59,7 +59,7 @@ def _missing_parts(proto: onnx.ModelProto) -> str:
 
 
 def check_proto(proto: onnx.ModelProto, content: bytes, where: str) -> None:
-    """See that a parsed model is valid ONNX and draws no random numbers.
+    """See that a parsed model is valid ONNX.
 
     Args:
         proto: the model, weights inside.
@@ -67,21 +67,22 @@ def check_proto(proto: onnx.ModelProto, content: bytes, where: str) -> None:
         where: what a message calls it.
 
     Raises:
-        ModelError: invalid, or random.
+        ModelError: it is not.
     """
     _check_validity(proto, content, where)
     _check_tensors(proto, where)
     _check_text(proto, where)
     _check_types(proto, where)
+
+
+def reason_of_randomness(proto: onnx.ModelProto) -> str | None:
+    """Which node of a model draws random numbers, at any depth; None where none does."""
     versions = opset_versions(proto)
     for located in nodes_at_any_depth(proto):
         reason = draws_random_numbers(located.node, located.constants, versions)
         if reason:
-            refuse(
-                where,
-                f"draws random numbers, and replicas could never agree: {reason} in {located.place}; "
-                "a model must give the same output for the same input",
-            )
+            return f"{reason} in {located.place}"
+    return None
 
 
 def _check_validity(proto: onnx.ModelProto, content: bytes, where: str) -> None:

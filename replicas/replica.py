@@ -182,10 +182,14 @@ class Replica:
         order_key = None if order is None else order.tobytes()
         return self.store.answer((self.engine.identity, key, order_key), compute, subject=self.engine)
 
-    def trial(self) -> Outputs:
-        """Answer the first request outside the run: nothing is stored or counted."""
-        _, tensors = self.requests.tensors(0)
-        return self.workload.answer(self.engine, tensors, self._order(0, 0))
+    def run_apart(self, request: int, attempt: int = 0) -> Outputs:
+        """What the arithmetic gives when it is run now: nothing is looked up, stored or counted.
+
+        Raises:
+            EngineError: the runtime refuses the request.
+        """
+        _, tensors = self.requests.tensors(request)
+        return self.workload.answer(self.engine, tensors, self._order(request, attempt))
 
     def said(self, request: int, attempt: int) -> Outputs:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""

@@ -1,7 +1,8 @@
-"""The command line: `lastbit run`, `scenarios`, `check`, `replay` and `schema`.
+"""The command line: `lastbit run`, `audit`, `scenarios`, `check`, `replay` and `schema`.
 
 Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done and as expected, 1 internal error, 2 bad usage
-or input, 3 stalled, 4 forked, 5 inconclusive, 6 ended otherwise than expected or a replay that differs.
+or input, 3 stalled, 4 forked, 5 inconclusive, 6 ended otherwise than expected or a replay that differs, 7 an audit
+that found what it was to fail on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 import click
 
+from lastbit.cli.audit_command import audit
 from lastbit.cli.group import Group
 from lastbit.cli.output import say
 from lastbit.cli.replay_command import replay
@@ -53,15 +55,17 @@ def cli() -> None:
       lastbit run one-in-ten-thousand           one prompt in 10,000 stops a chain of honest replicas
       lastbit scenarios                         the stories that came with it
       lastbit run all-equal --model my.onnx     does it happen on your model?
+      lastbit audit my.onnx                     which settings give the same bits on it?
       lastbit check mine.toml                   is this scenario right? tells all faults at once
 
     \b
     Exit codes: 0 done and as expected · 1 internal error · 2 bad usage or input · 3 stalled
                 4 forked · 5 inconclusive · 6 otherwise than expected, or a replay that differs
+                7 an audit found what --fail-on names
     """
 
 
-for command in (run, scenarios, check, replay, schema):
+for command in (run, audit, scenarios, check, replay, schema):
     cli.add_command(command)
 
 

@@ -15,17 +15,28 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no remarks on stderr.")
 
 
-def model_options(command: CommandT) -> CommandT:
-    """--model and --inputs."""
-    command = click.option(
-        "--inputs",
-        type=click.Path(path_type=Path),
-        metavar="FILE.npz",
-        help="Inputs for the model: one array for each, its first axis counting requests.",
-    )(command)
-    return click.option(
-        "--model", metavar="FILE.onnx", help="A model of your own, or the name of one that came with lastbit."
-    )(command)
+model_option = click.option(
+    "--model", metavar="FILE.onnx", help="A model of your own, or the name of one that came with lastbit."
+)
+inputs_option = click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Inputs for the model: one array for each, its first axis counting requests.",
+)
+
+
+def generated_inputs_options(command: CommandT) -> CommandT:
+    """--dim, --range and --value: what is said of inputs that are made for a model."""
+    for option in (
+        click.option("--value", "values", multiple=True, metavar="NAME=V", help="The one value of a generated input."),
+        click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Range of a generated input."),
+        click.option(
+            "--dim", "dims", multiple=True, metavar="NAME=4", help="Size of a free dimension. May be repeated."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def refuse_unwritable(trace: Path, *, read_by_the_run: Iterable[Path]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from lastbit.result import Result
+    from rich.text import Text
 
 
 class OutputError(ValueError):
@@ -25,15 +26,13 @@ def give(text: str) -> None:
     _write(sys.stdout, text + "\n")
 
 
-def give_report(result: Result) -> None:
-    """The report of a run, on stdout: in colour and within the width of a terminal, plain otherwise."""
+def give_report(render: Callable[[int | None], Text]) -> None:
+    """A report, on stdout: in colour and within the width of a terminal, plain and as wide as it likes otherwise."""
     from rich.console import Console
-
-    from lastbit.report import render
 
     text = io.StringIO()
     console = Console(file=text, force_terminal=sys.stdout.isatty(), highlight=False)
-    report = render(result, width=console.width if console.is_terminal else None)
+    report = render(console.width if console.is_terminal else None)
     console.print(report, soft_wrap=True, end="")
     _write(sys.stdout, text.getvalue())
 

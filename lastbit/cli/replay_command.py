@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from lastbit.cli.options import model_options, quiet_option
+from lastbit.cli.options import inputs_option, model_option, quiet_option
 from lastbit.cli.output import give
 from lastbit.cli.progress import progress_bar
 
 
 @click.command(short_help="Run a trace again and compare every record.")
 @click.argument("trace", type=click.Path(path_type=Path), metavar="TRACE")
-@model_options
+@model_option
+@inputs_option
 @quiet_option
 def replay(trace: Path, model: str | None, inputs: Path | None, quiet: bool) -> int:
     """Run again what a TRACE records, and compare record by record.

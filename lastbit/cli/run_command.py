@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from lastbit.cli.options import json_option, model_options, quiet_option, refuse_unwritable
+from lastbit.cli.options import (
+    generated_inputs_options,
+    inputs_option,
+    json_option,
+    model_option,
+    quiet_option,
+    refuse_unwritable,
+)
 from lastbit.cli.output import give, give_report, say
 from lastbit.cli.progress import progress_bar
 
@@ -15,10 +22,9 @@ from lastbit.cli.progress import progress_bar
 @click.argument("scenario", metavar="NAME|FILE")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
 @click.option("--blocks", type=int, help="Another number of heights to reach.")
-@model_options
-@click.option("--dim", "dims", multiple=True, metavar="NAME=4", help="Size of a free dimension. May be repeated.")
-@click.option("--range", "ranges", multiple=True, metavar="NAME=LO:HI", help="Range of a generated input.")
-@click.option("--value", "values", multiple=True, metavar="NAME=V", help="The one value of a generated input.")
+@model_option
+@inputs_option
+@generated_inputs_options
 @click.option("--output", metavar="NAME", help="The output that replicas vote on.")
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write a trace, for `lastbit replay`.")
 @click.option("--trace-events", is_flag=True, help="Write every delivered event into the trace, too.")
@@ -55,6 +61,7 @@ def run(
         raise click.UsageError("--trace-events needs a file to write to: --trace run.jsonl")
     import lastbit
     from lastbit.inputs.options import Overrides
+    from lastbit.report import render
     from lastbit.result import to_json
     from lastbit.scenario import load_scenario
 
@@ -81,7 +88,7 @@ def run(
     if as_json:
         give(to_json(result).decode())
     else:
-        give_report(result)
+        give_report(lambda width: render(result, width=width))
     if result.interrupted and not quiet:
         say("interrupted: the result covers what was done so far")
     return result.exit_code

@@ -185,7 +185,7 @@ def test_a_fixed_order_belongs_to_the_replica_alone() -> None:
 
 def test_a_trial_is_neither_stored_nor_counted() -> None:
     one = replica()
-    one.trial()
+    one.run_apart(0)
 
     assert (one.store.asked, one.store.run) == (0, 0)
 

@@ -1,0 +1,234 @@
+"""An audit from a model to what was found: load it, try every profile on the same inputs, and sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from consensus.quorum import QuorumSystem
+from lastbit.auditing.advice import advice_of
+from lastbit.auditing.findings import Audit, KnobFound, Pair, Profile
+from lastbit.auditing.knobs import BASES, KNOBS, Knob
+from lastbit.auditing.measuring import REFERENCE, REPEATS, Measuring, turned_name
+from lastbit.auditing.quorum_chance import FleetShares, quorum_chance
+from lastbit.auditing.warnings import warnings_of
+from lastbit.environment import current_environment
+from lastbit.fleet import Material, load_material
+from lastbit.intervals import binomial_rate
+from lastbit.scenario import Scenario
+from replicas.forms import FormError, Top1Form, make_form
+from replicas.library import NamedProfile, named_profiles
+from simcore.streams import Streams
+
+SAMPLES = 300
+"""Inputs: what changed none of so many changes, at 95 %, fewer than 1 in 100."""
+
+NOISE = 2
+"""Steps of a pixel: a bundled model's own images are few, and are varied so that no input comes twice."""
+
+Progress = Callable[[int, int], None]
+
+
+class AuditError(ValueError):
+    """An audit that cannot be made as asked; the message says why and what can."""
+
+
+def audit(
+    model: str | Path,
+    *,
+    inputs: Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    values: Mapping[str, str] | None = None,
+    output: str | None = None,
+    profiles: Mapping[str, NamedProfile] | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    fleet: str | None = None,
+    replicas: int = 4,
+    progress: Progress | None = None,
+) -> Audit:
+    """Find out which settings give the same bits.
+
+    Args:
+        model: a file that ends in `.onnx`, or the name of a bundled model.
+        inputs, dims, ranges, values, output: as for `lastbit.run`.
+        profiles: what to try, by name; all of the library's, if left out. `ref` is always tried.
+        samples: how many inputs.
+        seed: of generated and noisy inputs, and of orders of summation.
+        fleet: profiles and their shares, such as `ref=0.7,noprepack=0.3`, or numbers of machines: how likely do
+            replicas drawn from it form a quorum?
+        replicas: how many are drawn, with the usual quorum for so many.
+        progress: called with the inputs done and asked.
+
+    Raises:
+        ValueError: what was given cannot be audited; the message says what, where and what is allowed.
+
+    Example:
+        >>> found = audit("digits-mlp", samples=3)
+        >>> found.classes["bytes"][0][:2]
+        ('ref', 'threads4')
+    """
+    if samples < 1:
+        raise AuditError(f"{samples} samples; at least 1")
+    scenario = _scenario(model, seed).with_overrides(
+        model=model, inputs=inputs, dims=dims, ranges=ranges, values=values, output=output
+    )
+    streams = Streams(seed)
+    material = load_material(scenario, streams, may_draw=True)
+    chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
+    asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
+    quorum = QuorumSystem.equal(replicas)
+    score = _score(material, output)
+    measuring = Measuring(material, score, {name: each.profile for name, each in chosen.items()}, streams)
+    interrupted = _measure(measuring, samples, progress)
+    measuring.leave_out_unrepeatable()
+    found = _found(measuring, material, chosen, samples=samples, seed=seed, interrupted=interrupted)
+    return found if asked is None else _with_fleet(found, measuring, asked, str(fleet), quorum)
+
+
+def _scenario(model: str | Path, seed: int) -> Scenario:
+    """A scenario of one block: what it says of model and inputs is what an audit needs to know."""
+    is_file = str(model).endswith(".onnx")
+    inputs = {"kind": "generated"} if is_file else {"kind": "card", "noise": NOISE}
+    named = {"name": "digits-mlp" if is_file else str(model)}
+    return Scenario.from_mapping(
+        {"name": "audit", "seed": seed, "chain": {"replicas": 4, "blocks": 1}, "model": named, "inputs": inputs},
+        source="audit",
+    )
+
+
+def _score(material: Material, output: str | None) -> Top1Form | None:
+    """The form `top1`, where it makes sense for this model."""
+    try:
+        form = make_form("top1", material.model, output or material.score_output)
+    except FormError:
+        if output is not None:
+            raise
+        return None
+    return form if isinstance(form, Top1Form) else None
+
+
+def _measure(measuring: Measuring, samples: int, progress: Progress | None) -> bool:
+    """Take the inputs one by one; True if Ctrl-C came before the last."""
+    try:
+        for request in range(samples):
+            measuring.take(request)
+            if progress is not None:
+                progress(request + 1, samples)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _found(
+    measuring: Measuring,
+    material: Material,
+    chosen: Mapping[str, NamedProfile],
+    *,
+    samples: int,
+    seed: int,
+    interrupted: bool,
+) -> Audit:
+    knobs = tuple(_knob(measuring, base, knob) for knob in KNOBS for base in BASES)
+    classes = {"bytes": measuring.by_bytes.classes}
+    if measuring.score is not None:
+        classes["top1"] = measuring.by_top1.classes
+    return Audit(
+        model=material.model.name,
+        model_sha256=material.model.sha256,
+        inputs=material.inputs.describe(),
+        seed=seed,
+        inputs_asked=samples,
+        inputs_done=measuring.inputs_done,
+        interrupted=interrupted,
+        score_output=measuring.score.output if measuring.score is not None else None,
+        profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
+        classes=classes,
+        pairs=_pairs(measuring),
+        knobs=knobs,
+        live_in_combination=_live_in_combination(knobs),
+        fleet=None,
+        replicas=None,
+        quorum=(),
+        warnings=warnings_of(measuring),
+        advice=advice_of(measuring),
+        environment=current_environment(),
+    )
+
+
+def _with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str, quorum: QuorumSystem) -> Audit:
+    homeless = [name for name in fleet.weights if name not in measuring.by_bytes.names]
+    if homeless or not found.inputs_done:
+        what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
+        warning = f"the chance of a quorum cannot be told: {what}"
+        return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
+    chances = tuple(quorum_chance(form, fleet, by_input, quorum) for form, by_input in measuring.divisions.items())
+    return replace(found, fleet=text, replicas=quorum.replicas, quorum=chances)
+
+
+def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:
+    if name in measuring.refused:
+        return Profile(name=name, imitates=named.sentence, refused=measuring.refused[name])
+    tried = measuring.tried[name]
+    return Profile(
+        name=name,
+        imitates=named.sentence,
+        order_drawn=name in measuring.drawn,
+        changed=binomial_rate(tried.changed, measuring.inputs_done),
+        repeats=REPEATS,
+        repeated=tried.repeated,
+        unrepeatable=tried.unrepeatable,
+        flips=None if measuring.score is None else binomial_rate(tried.flips, measuring.inputs_done),
+        forecast=None if name == REFERENCE else measuring.forecast(name),
+        milliseconds=measuring.milliseconds(name),
+    )
+
+
+def _pairs(measuring: Measuring) -> tuple[Pair, ...]:
+    firsts = [names[0] for names in measuring.by_bytes.classes]
+    pairs = []
+    for place, one in enumerate(firsts):
+        for other in firsts[place + 1 :]:
+            apart = measuring.pairs.between(one, other)
+            far = apart.distance
+            pairs.append(
+                Pair(
+                    one=one,
+                    other=other,
+                    changed=binomial_rate(apart.changed, measuring.inputs_done),
+                    flips=binomial_rate(apart.flips, measuring.inputs_done) if measuring.score is not None else None,
+                    absolute=far.absolute,
+                    relative=far.relative,
+                    scaled_ulp=far.scaled_ulp,
+                    ulp=far.ulp,
+                    signs_of_zero=far.signs_of_zero,
+                    nan_against_number=far.nan_against_number,
+                    nan_payloads=far.nan_payloads,
+                    infinities=far.infinities,
+                    unlike=far.unlike,
+                )
+            )
+    return tuple(pairs)
+
+
+def _knob(measuring: Measuring, base: str, knob: Knob) -> KnobFound:
+    name = turned_name(base, knob)
+    if knob.turned(BASES[base]) is None:
+        return KnobFound(knob=knob.name, base=base, verdict="same-as-base")
+    if name in measuring.refused or turned_name(base) in measuring.refused:
+        return KnobFound(knob=knob.name, base=base, verdict="refused")
+    if measuring.tried[name].unrepeatable or measuring.tried[turned_name(base)].unrepeatable:
+        return KnobFound(knob=knob.name, base=base, verdict="unrepeatable")
+    changed = measuring.tried[name].changed
+    rate = binomial_rate(changed, measuring.inputs_done)
+    return KnobFound(knob=knob.name, base=base, verdict="live" if changed else "inert", changed=rate)
+
+
+def _live_in_combination(knobs: tuple[KnobFound, ...]) -> tuple[str, ...]:
+    """Knobs that change nothing from the reference, and something from another base."""
+    inert = {each.knob for each in knobs if each.base == REFERENCE and each.verdict == "inert"}
+    live = {each.knob: None for each in knobs if each.base != REFERENCE and each.verdict == "live"}
+    return tuple(knob for knob in live if knob in inert)

@@ -1,0 +1,143 @@
+"""What an audit found: plain data, and its JSON."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from lastbit.auditing.prediction import FlipForecast
+from lastbit.auditing.quorum_chance import QuorumChance
+from lastbit.intervals import Rate
+from lastbit.result import Environment
+
+FORMAT = "lastbit.audit/1"
+
+Gate: TypeAlias = Literal["classes", "flips"]
+Verdict: TypeAlias = Literal["inert", "live", "unrepeatable", "refused", "same-as-base"]
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One profile that was tried.
+
+    Attributes:
+        name: as in the library, or in the user's file.
+        imitates: what it stands for in a real fleet.
+        refused: why it could not run; None where it did.
+        order_drawn: it draws an order of summation anew on each run, and so belongs to no class.
+        changed: inputs that it answers otherwise than `ref`, in some bit.
+        repeats: how often each of the first inputs was run by the same session.
+        repeated: how many inputs those were.
+        unrepeatable: of these, how many did not get the same answer each time.
+        flips: inputs whose best class it tells otherwise than `ref`; None where the model has none.
+        forecast: flips against `ref` to be expected; None where there are no scores to tell it from.
+        milliseconds: the median time of a run, by the wall clock of this machine.
+    """
+
+    name: str
+    imitates: str
+    refused: str | None = None
+    order_drawn: bool = False
+    changed: Rate | None = None
+    repeats: int = 0
+    repeated: int = 0
+    unrepeatable: int = 0
+    flips: Rate | None = None
+    forecast: FlipForecast | None = None
+    milliseconds: float | None = None
+
+    @property
+    def is_of_no_class(self) -> bool:
+        """Does it run, and yet agree with nobody, not even with itself?"""
+        return self.order_drawn or self.unrepeatable > 0
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """How two classes by bytes differ, over all inputs; each stands for its first profile.
+
+    Attributes:
+        one, other: the first profiles of the two; distances are those of `other` from `one`.
+        changed: inputs that they answer otherwise in some bit.
+        flips: inputs whose best class or label they tell otherwise; None where the model has none.
+        absolute, relative, scaled_ulp, ulp: the largest of each; see `replicas.distance`.
+        signs_of_zero, nan_against_number, nan_payloads, infinities, unlike: elements, over all inputs.
+    """
+
+    one: str
+    other: str
+    changed: Rate
+    flips: Rate | None
+    absolute: float
+    relative: float
+    scaled_ulp: float
+    ulp: int
+    signs_of_zero: int
+    nan_against_number: int
+    nan_payloads: int
+    infinities: int
+    unlike: int
+
+
+class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One knob turned from one base.
+
+    Attributes:
+        knob: which, and to what.
+        base: from where.
+        verdict: `inert` on the inputs that were tried, `live`, `unrepeatable` (the same session gives other bits when
+            it is run again, so that nothing can be told), `refused`, or it stands so in the base already.
+        changed: inputs whose bits it changed; None where it was not turned.
+    """
+
+    knob: str
+    base: str
+    verdict: Verdict
+    changed: Rate | None = None
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that an audit found.
+
+    Attributes:
+        inputs_asked, inputs_done: how many inputs were to be tried, and were.
+        interrupted: it was cut; all else covers what was done.
+        classes: for each form, the profiles in classes of equal answers on all inputs.
+        score_output: what `top1` was taken of; None where it makes no sense.
+        live_in_combination: knobs that are inert from `ref`, and live from another base.
+        fleet, replicas: the fleet that was asked about, and how many of it make a chain.
+        quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
+        warnings: why "all equal" may mean nothing here.
+        advice: what to prescribe.
+    """
+
+    format: ClassVar[str] = FORMAT
+    model: str
+    model_sha256: str
+    inputs: str
+    seed: int
+    inputs_asked: int
+    inputs_done: int
+    interrupted: bool
+    score_output: str | None
+    profiles: tuple[Profile, ...]
+    classes: dict[str, tuple[tuple[str, ...], ...]]
+    pairs: tuple[Pair, ...]
+    knobs: tuple[KnobFound, ...]
+    live_in_combination: tuple[str, ...]
+    fleet: str | None
+    replicas: int | None
+    quorum: tuple[QuorumChance, ...]
+    warnings: tuple[str, ...]
+    advice: str | None
+    environment: Environment
+
+    def fails_on(self, gate: Gate) -> bool:
+        """Is there what a gate is to stop: more than one class by bytes, or any flip of the best class?"""
+        if gate == "classes":
+            return len(self.classes["bytes"]) != 1 or any(each.is_of_no_class for each in self.profiles)
+        return any(pair.flips is not None and pair.flips.failures for pair in self.pairs)
+
+    def to_json(self) -> str:
+        """One JSON object; `format` says which kind and version."""
+        found = {"format": FORMAT, **msgspec.to_builtins(self)}
+        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()

@@ -1,0 +1,50 @@
+"""Knobs: settings of a session turned one at a time, from more than one base.
+
+A knob that changes nothing from the default base may change every bit from another: threads are inert while weights
+are prepacked, and live where they are not. So each knob is tried from each base, and "inert" is said of one knob
+against one named base, on so many inputs (DESIGN, section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from replicas.profile import NumericProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting, turned.
+
+    Attributes:
+        name: as a person reads it.
+        settings: fields of `NumericProfile` and their new values.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+
+    def turned(self, base: NumericProfile) -> NumericProfile | None:
+        """The base with this knob turned; None where it stands so already."""
+        profile = replace(base, **self.settings)
+        return None if profile == base else profile
+
+
+BASES: Mapping[str, NumericProfile] = {
+    "ref": NumericProfile(),
+    "opt-off": NumericProfile(optimization="off"),
+    "noprepack": NumericProfile(prepacking=False),
+}
+"""What knobs are turned from. The first is the reference of every comparison."""
+
+KNOBS: tuple[Knob, ...] = (
+    Knob("intra_op_threads=2", {"intra_op_threads": 2}),
+    Knob("intra_op_threads=4", {"intra_op_threads": 4}),
+    Knob("execution_mode=parallel", {"execution_mode": "parallel", "inter_op_threads": 4}),
+    Knob("optimization=off", {"optimization": "off"}),
+    Knob("optimization=basic", {"optimization": "basic"}),
+    Knob("optimization=extended", {"optimization": "extended"}),
+    Knob("prepacking=false", {"prepacking": False}),
+)

@@ -1,0 +1,265 @@
+"""The measuring: every profile on the same inputs, one input after another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter_ns
+from typing import TypeAlias
+
+import numpy as np
+
+from lastbit.auditing.knobs import BASES, KNOBS, Knob
+from lastbit.auditing.pairs import Answered, PairsOfClasses
+from lastbit.auditing.partition import Partition
+from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
+from lastbit.fleet import Material
+from replicas.engine import EngineError, EnginePool
+from replicas.forms import Top1Form
+from replicas.model import ModelError
+from replicas.model_check import reason_of_randomness
+from replicas.outputs import OutputError, Outputs, outputs_digest
+from replicas.profile import KSplit, NumericProfile, ProfileError
+from replicas.replica import AnswerStore, Replica
+from replicas.workload import SingleRun
+from simcore.streams import Streams
+
+REFERENCE = "ref"
+REPEATED_INPUTS_MAX = 20
+REPEATS = 3
+
+Division: TypeAlias = tuple[tuple[str, ...], ...]
+"""Profiles in the groups of equal answers to one input."""
+
+_REFUSALS = (EngineError, ProfileError, ModelError, OutputError)
+
+
+@dataclass(slots=True)
+class Tried:
+    """What was counted of one profile, in inputs: those it answers otherwise than its base, those whose best class it
+    tells otherwise, those that the same session was given again, and those to which it then gave another answer."""
+
+    changed: int = 0
+    flips: int = 0
+    repeated: int = 0
+    unrepeatable: int = 0
+
+
+class Measuring:
+    """Runs profiles on inputs, and keeps what an audit tells.
+
+    Args:
+        material: model and inputs.
+        profiles: what to try, by name; the reference among them.
+        streams: where orders of summation are drawn.
+
+    Raises:
+        EngineError, OutputError: the reference itself cannot be run.
+
+    Attributes:
+        score: the form `top1`; None where it makes no sense for the model.
+        refused: the profiles that could not run, each with the reason; turned knobs too, by `turned_name`.
+        drawn: the profiles that draw their order anew on each run. Two equal answers of theirs mean nothing.
+        by_bytes, by_top1: the classes of all other profiles.
+        divisions: for each form, how many inputs divided these profiles in which way.
+        outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
+            how many outputs held nothing but NaN.
+        draws_random_numbers: which node draws; None where none does.
+    """
+
+    def __init__(
+        self, material: Material, score: Top1Form | None, profiles: Mapping[str, NumericProfile], streams: Streams
+    ) -> None:
+        self.score = score
+        self.refused: dict[str, str] = {}
+        self.inputs_done = 0
+        self._material = material
+        self._streams = streams
+        self._pool = EnginePool()
+        self._times_ns: dict[str, list[int]] = {}
+        self._replicas = self._made({**profiles, **_turned_profiles()})
+        self.profiles = tuple(name for name in profiles if name in self._replicas)
+        self.drawn = tuple(name for name in self.profiles if _draws_order(profiles[name]))
+        named = [name for name in self.profiles if name not in self.drawn]
+        self.by_bytes, self.by_top1 = Partition(named), Partition(named)
+        self.pairs = PairsOfClasses(self.by_bytes)
+        self.tried = {name: Tried() for name in self._replicas}
+        self.divisions: dict[str, Counter[Division]] = {"bytes": Counter()}
+        if score is not None:
+            self.divisions["top1"] = Counter()
+        self._margins: list[Floats] = []
+        self._noises: dict[str, list[Floats]] = {name: [] for name in self.profiles}
+        self.outputs_seen: set[bytes] = set()
+        self.inputs_seen: set[Hashable] = set()
+        self.inputs_all_nan = 0
+        self.draws_random_numbers = reason_of_randomness(material.model.proto())
+
+    def take(self, request: int) -> None:
+        """Give one more input to every profile."""
+        answers = dict(self._answers(request))
+        reference = answers[REFERENCE]
+        self.pairs.take({name: answers[name] for name in self.by_bytes.names})
+        if self.score is not None:
+            self.by_top1.refine({name: answers[name].top1 for name in self.by_top1.names})
+        for name, answer in answers.items():
+            base = answers.get(_base_of(name), reference)
+            self.tried[name].changed += answer.bits != base.bits
+            self.tried[name].flips += answer.top1 != base.top1
+        self._note_noise(answers)
+        for form, divisions in self.divisions.items():
+            divisions[_division(form, {name: answers[name] for name in self.by_bytes.names})] += 1
+        self.outputs_seen.add(reference.bits)
+        self.inputs_seen.add(self._material.inputs.tensors(request).key)
+        self.inputs_all_nan += _is_all_nan(reference.outputs)
+        if self.inputs_done < REPEATED_INPUTS_MAX:
+            self._repeat(request, answers)
+        self.inputs_done += 1
+
+    def forecast(self, name: str) -> FlipForecast | None:
+        """How often the best class will flip against the reference; None where there are no scores to tell it from."""
+        noises = self._noises[name]
+        return forecast(self._margins, noises) if len(noises) == len(self._margins) else None
+
+    def _note_noise(self, answers: Mapping[str, Answered]) -> None:
+        margins = Margins.of(answers[REFERENCE].outputs, self.score) if self.score is not None else None
+        if margins is None:
+            return
+        self._margins.append(margins.apart)
+        for name in self.profiles:
+            noise = margins.noise(answers[name].outputs)
+            if noise is not None:
+                self._noises[name].append(noise)
+
+    def leave_out_unrepeatable(self) -> None:
+        """At the end: what does not even agree with itself belongs to no class."""
+        for name in self.by_bytes.names:
+            if self.tried[name].unrepeatable:
+                self._leave_out(name)
+
+    def _leave_out(self, name: str) -> None:
+        self.by_top1.drop(name)
+        self.pairs.drop(name)
+
+    def milliseconds(self, name: str) -> float | None:
+        """The median time of a run, by the wall clock."""
+        replica = self._replicas.get(name)
+        times_ns = self._times_ns.get(replica.engine.identity) if replica is not None else None
+        return median(times_ns) / 1e6 if times_ns else None
+
+    def _answers(self, request: int) -> Iterator[tuple[str, Answered]]:
+        known: dict[str, Answered] = {}  # by engine: profiles that come to the same session run once
+        for name, replica in list(self._replicas.items()):
+            identity = replica.engine.identity
+            if identity in known:
+                yield name, known[identity]
+                continue
+            try:
+                answer = self._run(replica, request)
+            except _REFUSALS as error:
+                if name == REFERENCE:
+                    raise
+                self._refuse(name, error)
+                continue
+            if replica.engine.order_shape is None:
+                known[identity] = answer
+            yield name, answer
+
+    def _run(self, replica: Replica, request: int) -> Answered:
+        begun_ns = perf_counter_ns()
+        outputs = replica.run_apart(request)
+        self._times_ns.setdefault(replica.engine.identity, []).append(perf_counter_ns() - begun_ns)
+        top1 = None if self.score is None else self.score.digest(outputs)
+        return Answered(outputs, outputs_digest(outputs), top1)
+
+    def _repeat(self, request: int, answers: Mapping[str, Answered]) -> None:
+        """Ask each profile for the same again, in the same order of summation: does one session repeat itself?"""
+        repeats: dict[str, bool] = {}
+        for name, answer in answers.items():
+            replica = self._replicas[name]
+            identity = replica.engine.identity
+            if identity not in repeats or replica.engine.order_shape is not None:
+                repeats[identity] = all(_gives(replica, request, answer.bits) for _ in range(REPEATS - 1))
+            self.tried[name].repeated += 1
+            self.tried[name].unrepeatable += not repeats[identity]
+
+    def _made(self, profiles: Mapping[str, NumericProfile]) -> dict[str, Replica]:
+        made: dict[str, Replica] = {}
+        for place, (name, profile) in enumerate(profiles.items()):
+            try:
+                replica = self._replica(place, profile)
+                replica.run_apart(0)
+            except _REFUSALS as error:
+                if name == REFERENCE:
+                    raise
+                self.refused[name] = str(error)
+            else:
+                made[name] = replica
+        return made
+
+    def _replica(self, place: int, profile: NumericProfile) -> Replica:
+        return Replica(
+            id=place,
+            profile=profile,
+            engine=self._pool.engine(self._material.model, profile),
+            workload=SingleRun(),
+            requests=self._material.inputs,
+            form=self._material.form,
+            store=AnswerStore(),
+            streams=self._streams,
+            marks=None,
+            operations=self._material.operations,
+            operations_per_second=1,
+        )
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        """A profile that ran at first and then could not: what it told so far is told no more."""
+        self.refused[name] = str(error)
+        del self._replicas[name]
+        self.profiles = tuple(each for each in self.profiles if each != name)
+        self.drawn = tuple(each for each in self.drawn if each != name)
+        self._leave_out(name)
+
+
+def turned_name(base: str, knob: Knob | None = None) -> str:
+    """What a base, or a knob turned from it, is called among profiles; no profile of a person's is called so."""
+    return f" {base}" if knob is None else f" {base} + {knob.name}"
+
+
+def _turned_profiles() -> dict[str, NumericProfile]:
+    profiles: dict[str, NumericProfile] = {}
+    for name, base in BASES.items():
+        profiles[turned_name(name)] = base
+        for knob in KNOBS:
+            if (turned := knob.turned(base)) is not None:
+                profiles[turned_name(name, knob)] = turned
+    return profiles
+
+
+def _base_of(name: str) -> str:
+    """What a profile is compared with: a turned knob with its base, all others with the reference."""
+    return name.partition(" + ")[0] if name.startswith(" ") else REFERENCE
+
+
+def _division(form: str, answers: Mapping[str, Answered]) -> Division:
+    parts: dict[Hashable, list[str]] = {}
+    for name, answer in answers.items():
+        parts.setdefault(answer.bits if form == "bytes" else answer.top1, []).append(name)
+    return tuple(map(tuple, parts.values()))
+
+
+def _gives(replica: Replica, request: int, bits: bytes) -> bool:
+    try:
+        return outputs_digest(replica.run_apart(request)) == bits
+    except _REFUSALS:  # what it answered once it now refuses
+        return False
+
+
+def _draws_order(profile: NumericProfile) -> bool:
+    return isinstance(profile.summation, KSplit) and profile.summation.order == "drawn"
+
+
+def _is_all_nan(outputs: Outputs) -> bool:
+    tensors = [value for _, value in outputs.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    return bool(tensors) and all(bool(np.isnan(tensor).all()) for tensor in tensors)

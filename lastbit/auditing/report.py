@@ -1,0 +1,205 @@
+"""An audit as a person reads it: the classes, how far they lie apart, which knobs are live, and what to mistrust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from string import ascii_uppercase
+
+from rich.text import Text
+
+from lastbit import wording
+from lastbit.auditing.findings import Audit, KnobFound, Pair
+from lastbit.intervals import Rate
+from lastbit.layout import Layout
+
+PAIRS_SHOWN_MAX = 6
+"""Of more pairs only those with the first class are shown."""
+
+_LABEL_WIDTH = 25
+
+
+def render(audit: Audit, *, width: int | None = None) -> Text:
+    """The report of an audit.
+
+    Args:
+        audit: what was found.
+        width: columns to stay within; None: lines as long as they are, for files and pipes.
+
+    Returns:
+        Text with colour on the outcome alone; `str()` of it is the plain report.
+    """
+    layout = Layout(width, label_width=_LABEL_WIDTH)
+    text = Text()
+    text.append(layout.hanging(audit.model, _what_was_tried(audit), gap=3) + "\n\n")
+    text.append(layout.line("  ", _outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
+    text.append("\n\n")
+    for block in (_classes, _apart, _flips, _knobs, _trust):
+        lines = list(block(audit, layout))
+        if lines:
+            text.append("\n".join(lines) + "\n\n")
+    text.right_crop(1)
+    return text
+
+
+def letter(place: int) -> str:
+    """What a class is called: A to Z, then AA, AB...
+
+    Example:
+        >>> letter(0), letter(25), letter(26)
+        ('A', 'Z', 'AA')
+    """
+    word = ""
+    while place >= 0:
+        place, digit = divmod(place, 26)
+        word, place = ascii_uppercase[digit] + word, place - 1
+    return word
+
+
+def share(rate: Rate) -> str:
+    """Changed inputs among all; where there were none, what that excludes.
+
+    Example:
+        >>> from lastbit.intervals import binomial_rate
+        >>> share(binomial_rate(0, 300)), share(binomial_rate(3, 300))
+        ('0 of 300, so below 1 % (95 %)', '3 of 300, 1 % (95 %: 0.21 to 2.9 %)')
+    """
+    if not rate.trials:
+        return "no input was tried"
+    if not rate.failures:
+        return f"0 of {rate.trials:,}, so below {min(100 * 3 / rate.trials, 100):.2g} % (95 %)"
+    if rate.failures == rate.trials:
+        return f"all of {rate.trials:,}"
+    estimate = 100 * rate.failures / rate.trials
+    interval = f"{100 * rate.low:.2g} to {100 * rate.high:.2g} %"
+    return f"{rate.failures:,} of {rate.trials:,}, {estimate:.2g} % (95 %: {interval})"
+
+
+def _is_one_class(audit: Audit) -> bool:
+    return not audit.fails_on("classes")
+
+
+def _what_was_tried(audit: Audit) -> str:
+    parts = [
+        wording.counted(len(audit.profiles), "profile"),
+        f"{wording.counted(audit.inputs_done, 'input')} of {audit.inputs}",
+        f"seed {audit.seed}",
+    ]
+    return " · ".join(parts)
+
+
+def _outcome(audit: Audit) -> str:
+    count = len(audit.classes["bytes"])
+    what = f"{count} classes by bytes"
+    if _is_one_class(audit):
+        what = "all profiles give the same bytes"
+    elif count < 2:
+        what = "one class by bytes" if count else "no profile agrees with itself"
+    if "top1" in audit.classes:
+        labels = len(audit.classes["top1"])
+        what += f", {'one' if labels == 1 else labels} by top 1"
+    if audit.interrupted:
+        what = f"interrupted after {audit.inputs_done:,} of {audit.inputs_asked:,} inputs: {what}"
+    return what
+
+
+def _classes(audit: Audit, layout: Layout) -> Iterator[str]:
+    names = _letters(audit)
+    for names_of_class in audit.classes["bytes"]:
+        yield layout.row(names[names_of_class[0]], ", ".join(names_of_class))
+    for each in audit.profiles:
+        if each.order_drawn and each.changed is not None:
+            yield layout.row("no class", f"{each.name}: a new order on each run; unlike ref on {share(each.changed)}")
+        elif each.unrepeatable:
+            again = f"run again on the same input, other bytes on {each.unrepeatable} of {each.repeated}"
+            yield layout.row("no class", f"{each.name}: {again}")
+    if "top1" in audit.classes and len(audit.classes["top1"]) > 1:
+        for names_of_class in audit.classes["top1"]:
+            yield layout.row(f'by top 1 of "{audit.score_output}"', ", ".join(names_of_class))
+    refused: dict[str, list[str]] = {}
+    for each in audit.profiles:
+        if each.refused is not None:
+            refused.setdefault(each.refused, []).append(each.name)
+    for reason, names_refused in refused.items():
+        yield layout.row("could not run", f"{', '.join(names_refused)}: {reason}")
+
+
+def _letters(audit: Audit) -> dict[str, str]:
+    return {names[0]: letter(place) for place, names in enumerate(audit.classes["bytes"])}
+
+
+def _apart(audit: Audit, layout: Layout) -> Iterator[str]:
+    names = _letters(audit)
+    first = audit.pairs[0].one if audit.pairs else None
+    shown = [pair for pair in audit.pairs if pair.one == first or len(audit.pairs) <= PAIRS_SHOWN_MAX]
+    for pair in shown:
+        yield layout.row(f"{names[pair.one]} and {names[pair.other]}", _distance(pair))
+    if len(shown) < len(audit.pairs):
+        yield layout.row("", f"{wording.counted(len(audit.pairs) - len(shown), 'further pair')}: --json tells all")
+
+
+def _distance(pair: Pair) -> str:
+    parts = [f"differ on {share(pair.changed)}"]
+    if pair.absolute or pair.ulp:
+        parts.append(f"by up to {pair.absolute:.2g} = {pair.scaled_ulp:.3g} ulp of the largest = {pair.ulp:,} steps")
+    odd = {
+        "signs of zero": pair.signs_of_zero,
+        "NaN against a number": pair.nan_against_number,
+        "NaN payloads": pair.nan_payloads,
+        "infinities": pair.infinities,
+        "values without a distance": pair.unlike,
+    }
+    parts += [f"{what}: {count:,}" for what, count in odd.items() if count]
+    if pair.flips is not None and pair.flips.failures:
+        parts.append(f"top 1 flips on {share(pair.flips)}")
+    return "; ".join(parts)
+
+
+def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
+    told = [each for each in audit.profiles if each.forecast is not None and each.changed and each.changed.failures]
+    if told:
+        yield layout.line("  ", "Flips of the top 1 against ref, in 10,000 requests", indent=2)
+    for each in told:
+        if each.forecast is None or each.flips is None:
+            continue
+        found = each.forecast
+        how = "" if found.method == "counted" else ", extrapolated"
+        expected = f"{found.expected:.2g} expected (95 %: {found.low:.2g} to {found.high:.2g}{how})"
+        ties = f"; {wording.counted(found.ties, 'exact tie')}" if found.ties else ""
+        yield layout.row(each.name, f"{expected}; here {each.flips.failures:,} of {each.flips.trials:,}{ties}")
+
+
+def _knobs(audit: Audit, layout: Layout) -> Iterator[str]:
+    by_knob: dict[str, list[KnobFound]] = {}
+    for each in audit.knobs:
+        by_knob.setdefault(each.knob, []).append(each)
+    for knob, found in by_knob.items():
+        yield layout.row(knob, " · ".join(_from_base(each) for each in found if each.verdict != "same-as-base"))
+    if any(each.verdict == "inert" for each in audit.knobs) and audit.inputs_done:
+        inert = f"0 of {audit.inputs_done:,} inputs changed, so below {min(3 / audit.inputs_done, 1):.2g} at 95 %"
+        yield layout.row("inert means", inert)
+    for knob in audit.live_in_combination:
+        bases = [each.base for each in by_knob[knob] if each.verdict == "live"]
+        yield layout.row("live together", f"{knob} changes nothing by itself, and does from {' and from '.join(bases)}")
+
+
+def _from_base(found: KnobFound) -> str:
+    if found.verdict == "live" and found.changed is not None:
+        return f"from {found.base} LIVE on {found.changed.failures:,} of {found.changed.trials:,}"
+    return f"from {found.base} {found.verdict}"
+
+
+def _trust(audit: Audit, layout: Layout) -> Iterator[str]:
+    repeated = [each for each in audit.profiles if each.repeated]
+    if repeated and not any(each.unrepeatable for each in repeated):
+        most = max(each.repeated for each in repeated)
+        yield layout.row(
+            "run again", f"every profile gave the same bytes on {most} inputs, {repeated[0].repeats} runs of each"
+        )
+    for sentence in audit.warnings:
+        yield layout.row("beware", sentence)
+    for chance in audit.quorum:
+        what = f"{audit.replicas} replicas of {audit.fleet} form a quorum on {chance.form} with probability "
+        told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g})"
+        yield layout.row("quorum", what + told)
+    if audit.advice is not None:
+        yield layout.row("advice", audit.advice)

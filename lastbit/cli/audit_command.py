@@ -1,0 +1,94 @@
+"""`lastbit audit`: which settings give the same bits on a model?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lastbit.cli.options import generated_inputs_options, inputs_option, json_option, quiet_option
+from lastbit.cli.output import give, give_report, say
+from lastbit.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from lastbit.auditing.findings import Gate
+
+EXIT_GATE = 7
+
+
+@click.command(short_help="Find out which settings give the same bits on a model.")
+@click.argument("model", metavar="MODEL")
+@inputs_option
+@generated_inputs_options
+@click.option("--output", metavar="NAME", help="The output that holds the scores.")
+@click.option("--profiles", metavar="NAME,NAME|FILE.toml", help="What to try; the whole library, if left out.")
+@click.option("--samples", type=int, help="How many inputs to try.  [default: 300]")
+@click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
+@click.option("--fleet", metavar="NAME=0.7,NAME=0.3", help="Shares, or numbers of machines: do they form a quorum?")
+@click.option("--replicas", type=click.IntRange(1, 10_000), default=4, help="How many are drawn from --fleet.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["classes", "flips"], case_sensitive=False),
+    help="Exit with 7 if there is more than one class by bytes, or any flip of the top 1.",
+)
+@json_option
+@quiet_option
+def audit(
+    model: str,
+    inputs: Path | None,
+    dims: tuple[str, ...],
+    ranges: tuple[str, ...],
+    values: tuple[str, ...],
+    output: str | None,
+    profiles: str | None,
+    samples: int | None,
+    seed: int,
+    fleet: str | None,
+    replicas: int,
+    fail_on: Gate | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run MODEL, a FILE.onnx or the name of one that came with lastbit, under many numeric settings.
+
+    Says which settings give equal bytes on all inputs, how far the others lie apart, how often the best class flips,
+    and which settings change nothing. Ctrl-C ends it early and reports what was found so far.
+
+    \b
+    Examples:
+      lastbit audit digits-forest
+      lastbit audit my.onnx --dim batch=1 --samples 1000
+      lastbit audit my.onnx --profiles ref,threads4,noprepack --fail-on classes
+    """
+    import lastbit
+    from lastbit.auditing.choice import chosen_profiles
+    from lastbit.auditing.report import render
+    from lastbit.inputs.options import Overrides
+
+    overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
+    chosen = None if profiles is None else chosen_profiles(profiles)
+    with progress_bar(model, quiet=quiet) as progress:
+        found = lastbit.audit(
+            model,
+            inputs=inputs,
+            dims=overrides.dims,
+            ranges=overrides.ranges,
+            values=overrides.values,
+            output=output,
+            profiles=chosen,
+            seed=seed,
+            fleet=fleet,
+            replicas=replicas,
+            progress=progress,
+            **({} if samples is None else {"samples": samples}),
+        )
+    if as_json:
+        give(found.to_json())
+    else:
+        give_report(lambda width: render(found, width=width))
+    if found.interrupted and not quiet:
+        say("interrupted: the report covers what was done so far")
+    if fail_on is not None and found.fails_on(fail_on):
+        return EXIT_GATE
+    return 5 if found.interrupted else 0

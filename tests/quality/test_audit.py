@@ -1,0 +1,202 @@
+"""Does an audit find what is planted in a model, and what a loop over the bare runtime finds?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import helper
+from support import own_models
+
+import lastbit
+from lastbit.auditing import Audit, AuditError
+from lastbit.auditing.knobs import BASES, KNOBS
+from replicas.engine import EngineError, OnnxRuntimeEngine
+from replicas.library import NamedProfile, named_profiles
+
+SAMPLES = 25
+PLAIN = ("ref", "threads4", "opt-off", "opt-basic", "noprepack", "noprepack-threads4")
+"""Profiles that are settings of a session and nothing else."""
+
+LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+def chosen(*names: str) -> dict[str, NamedProfile]:
+    return {name: named_profiles()[name] for name in names}
+
+
+def verdicts(audit: Audit, base: str = "ref") -> dict[str, str]:
+    return {each.knob: each.verdict for each in audit.knobs if each.base == base}
+
+
+def dense(path: Path) -> Path:
+    return own_models.dense(path, shape=(1, 8))
+
+
+def convolutions(path: Path) -> Path:
+    """Convolutions and activations: blocked layouts and fusions make the levels of optimisation differ."""
+    rng = np.random.default_rng(3)
+    nodes, weights, last, channels = [], {}, "x", 3
+    for layer in range(2):
+        weights[f"w{layer}"] = rng.standard_normal((16, channels, 3, 3)).astype(np.float32) / 5
+        nodes += [
+            helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"]),
+        ]
+        last, channels = f"r{layer}", 16
+    nodes += [helper.make_node("GlobalAveragePool", [last], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
+    return own_models.write(path, nodes, {"x": ("float32", [1, 3, 12, 12])}, {"y": ("float32", [1, 16])}, weights)
+
+
+def flaky(path: Path) -> Path:
+    """Noise drawn anew on each run, so small that it moves last bits only."""
+    noise = {"dtype": 1, "mean": 0.0, "scale": 1e-7}
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"], name="planted", **noise),
+        helper.make_node("Add", ["x", "noise"], ["y"]),
+    ]
+    return own_models.write(path, nodes, {"x": ("float32", [4])}, {"y": ("float32", [4])})
+
+
+def constant(path: Path) -> Path:
+    """An output that has nothing to do with the input."""
+    nodes = [helper.make_node("Mul", ["x", "zero"], ["nought"]), helper.make_node("Add", ["nought", "one"], ["y"])]
+    weights = {"zero": np.float32(0), "one": np.float32(1)}
+    return own_models.write(path, nodes, {"x": ("float32", [4])}, {"y": ("float32", [4])}, weights)
+
+
+def bare_answers(path: Path, profile: NamedProfile, feeds: list[dict[str, Any]]) -> tuple[bytes, ...]:
+    """What the runtime itself gives under a plain profile."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = profile.profile.intra_op_threads
+    options.graph_optimization_level = LEVELS[profile.profile.optimization]
+    if not profile.profile.prepacking:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return tuple(b"".join(np.asarray(each).tobytes() for each in session.run(None, feed)) for feed in feeds)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(dense, (1, 8)), (convolutions, (1, 3, 12, 12))], ids=["dense", "convolutions"]
+)
+def test_classes_and_knobs_are_those_that_a_loop_over_the_bare_runtime_finds(
+    make: Callable[[Path], Path], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = make(tmp_path / "model.onnx")
+    inputs = np.random.default_rng(1).standard_normal((SAMPLES, *shape)).astype(np.float32)
+    np.savez(tmp_path / "inputs.npz", x=inputs)
+
+    audit = lastbit.audit(path, inputs=tmp_path / "inputs.npz", profiles=chosen(*PLAIN), samples=SAMPLES)
+
+    by_hand = {name: bare_answers(path, named_profiles()[name], [{"x": x} for x in inputs]) for name in PLAIN}
+    classes: dict[tuple[bytes, ...], list[str]] = {}
+    for name, answers in by_hand.items():
+        classes.setdefault(answers, []).append(name)
+    assert audit.classes["bytes"] == tuple(map(tuple, classes.values()))
+    for knob, name in (
+        ("optimization=off", "opt-off"),
+        ("prepacking=false", "noprepack"),
+        ("intra_op_threads=4", "threads4"),
+    ):
+        assert verdicts(audit)[knob] == ("inert" if by_hand[name] == by_hand["ref"] else "live")
+    combined = "inert" if by_hand["noprepack-threads4"] == by_hand["noprepack"] else "live"
+    assert verdicts(audit, "noprepack")["intra_op_threads=4"] == combined
+
+
+def test_a_knob_that_is_live_only_together_with_another_is_called_so(tmp_path: Path) -> None:
+    """A wide product without prepacking is shared among threads; with prepacking it is not."""
+    weight = np.random.default_rng(0).standard_normal((512, 256)).astype(np.float32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    path = own_models.write(
+        tmp_path / "wide.onnx", [node], {"x": ("float32", [1, 512])}, {"y": ("float32", [1, 256])}, {"w": weight}
+    )
+    audit = lastbit.audit(path, profiles=chosen("ref"), samples=10)
+    threads = {knob.name for knob in KNOBS if knob.settings.keys() == {"intra_op_threads"}}
+    live = {knob for knob in threads if verdicts(audit, "noprepack")[knob] == "live"}
+    inert = {knob for knob in threads if verdicts(audit)[knob] == "inert"}
+    assert set(audit.live_in_combination) & threads == live & inert
+
+
+def test_a_planted_flake_is_found_and_belongs_to_no_class(tmp_path: Path) -> None:
+    audit = lastbit.audit(flaky(tmp_path / "flaky.onnx"), profiles=chosen("ref", "opt-off"), samples=5)
+
+    assert audit.classes["bytes"] == ()
+    assert all(each.is_of_no_class and each.unrepeatable for each in audit.profiles)
+    assert set(verdicts(audit).values()) == {"unrepeatable"}
+    assert any("RandomNormalLike" in warning for warning in audit.warnings)
+    assert audit.fails_on("classes")
+
+
+def test_an_output_that_depends_on_no_input_is_warned_of(tmp_path: Path) -> None:
+    audit = lastbit.audit(constant(tmp_path / "constant.onnx"), profiles=chosen("ref", "opt-off"), samples=5)
+
+    assert [warning for warning in audit.warnings if "the same for all 5 inputs" in warning]
+    assert not audit.fails_on("classes")
+
+
+def test_a_profile_that_the_model_refuses_is_a_row_and_no_crash(tmp_path: Path) -> None:
+    audit = lastbit.audit(own_models.mask(tmp_path / "mask.onnx"), profiles=chosen("ref", "ksplit8-fp32"), samples=3)
+
+    refused = {each.name: each.refused for each in audit.profiles}
+    assert refused["ref"] is None
+    assert "nothing to split" in str(refused["ksplit8-fp32"])
+    assert audit.classes["bytes"] == (("ref",),)
+
+
+def test_a_profile_that_is_refused_half_way_is_a_row_and_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = OnnxRuntimeEngine.run, set[bytes]()
+
+    def refuses_later(self: OnnxRuntimeEngine, inputs: Any, order: Any = None) -> Any:
+        seen.add(inputs["x"].tobytes())
+        if len(seen) > 6 and self._profile.optimization == "off":
+            raise EngineError("no more")
+        return run(self, inputs, order)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", refuses_later)
+    audit = lastbit.audit(dense(tmp_path / "dense.onnx"), profiles=chosen("ref", "opt-off", "noprepack"), samples=10)
+
+    assert {each.name: each.refused for each in audit.profiles}["opt-off"] == "no more"
+    assert "opt-off" not in [name for names in audit.classes["bytes"] for name in names]
+    assert audit.inputs_done == 10
+    assert verdicts(audit)["optimization=off"] == "refused"
+
+
+def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+    def cut(done: int, _target: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    audit = lastbit.audit(dense(tmp_path / "dense.onnx"), profiles=chosen("ref", "noprepack"), samples=9, progress=cut)
+
+    assert (audit.interrupted, audit.inputs_done, audit.inputs_asked) == (True, 4, 9)
+    assert audit.pairs[0].changed.trials == 4
+
+
+def test_equal_audits_are_equal_but_for_the_clock(tmp_path: Path) -> None:
+    path = convolutions(tmp_path / "model.onnx")
+
+    def found() -> list[Any]:
+        audit = lastbit.audit(path, samples=5)
+        return [audit.classes, audit.pairs, audit.knobs, [each.changed for each in audit.profiles]]
+
+    assert found() == found()
+
+
+def test_no_sample_is_no_audit() -> None:
+    with pytest.raises(AuditError, match="0 samples; at least 1"):
+        lastbit.audit("digits-mlp", samples=0)
+
+
+def test_the_bases_are_three_and_the_reference_is_the_first() -> None:
+    assert list(BASES) == ["ref", "opt-off", "noprepack"]
+    assert BASES["ref"] == named_profiles()["ref"].profile
