@@ -12,6 +12,7 @@ from replicas.profile import NumericProfile
 
 NAMES_SHOWN_MAX = 3
 USUAL = NumericProfile().to_mapping()
+EVIDENCE = {"cannot": "not to be shown", "seen": "seen in the graph"}
 
 
 def prepared(replicas: Sequence[ReplicaResult]) -> Iterator[str]:
@@ -69,7 +70,7 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
 
 
 def _setting(setting: SettingShown) -> str:
-    shown = "not to be shown" if setting.evidence.startswith("cannot") else "read back"
+    shown = next((word for begin, word in EVIDENCE.items() if setting.evidence.startswith(begin)), "read back")
     return f"{setting.name} = {setting.value} ({shown})"
 
 

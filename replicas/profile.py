@@ -86,6 +86,8 @@ class NumericProfile:
         execution_mode: whether independent nodes may run at once.
         optimization: how far the runtime may rewrite the graph.
         prepacking: whether the runtime may lay out constant weights anew.
+        gelu_approximation: whether the runtime may compute a GELU by its tanh formula. It does so from optimization
+            "extended" on, where it has fused the nodes of a GELU; an operator Gelu of the file stays exact.
         precision: "fp32" as the model is; "fp16-weights" rounds the weights and still computes in fp32, as the
             processor does; "fp64" computes in double where a kernel for it exists.
         summation: the order in which products are added.
@@ -105,6 +107,7 @@ class NumericProfile:
     execution_mode: ExecutionMode = "sequential"
     optimization: Optimization = "all"
     prepacking: bool = True
+    gelu_approximation: bool = False
     precision: Precision = "fp32"
     summation: Summation = field(default_factory=AsBuilt)
 
@@ -116,6 +119,7 @@ class NumericProfile:
                 *_fault_in_choice("execution_mode", self.execution_mode, get_args(ExecutionMode)),
                 *_fault_in_choice("optimization", self.optimization, get_args(Optimization)),
                 *_fault_in_flag("prepacking", self.prepacking),
+                *_fault_in_flag("gelu_approximation", self.gelu_approximation),
                 *_fault_in_choice("precision", self.precision, get_args(Precision)),
                 *_fault_in_summation(self.summation),
             ]

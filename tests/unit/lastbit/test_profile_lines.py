@@ -73,9 +73,13 @@ def test_two_slices_are_said_to_change_nothing() -> None:
 def test_an_unusual_setting_is_named_with_whether_it_can_be_shown() -> None:
     threads = SettingShown("intra_op_threads", "4", "read back from the session")
     prepacking = SettingShown("prepacking", "false", "cannot be shown: the runtime tells nobody")
-    one = replica(1, settings=(threads, prepacking), intra_op_threads=4, prepacking=False)
-    (line,) = prepared([one])
-    assert line == "replica 1: intra_op_threads = 4 (read back), prepacking = false (not to be shown)"
+    gelu = SettingShown("gelu_approximation", "true", "seen in the graph that the runtime saves: 1 new FastGelu")
+    changed = {"intra_op_threads": 4, "prepacking": False, "gelu_approximation": True}
+    (line,) = prepared([replica(1, settings=(threads, prepacking, gelu), **changed)])
+    assert line == (
+        "replica 1: intra_op_threads = 4 (read back), prepacking = false (not to be shown), "
+        "gelu_approximation = true (seen in the graph)"
+    )
 
 
 def test_another_profile_that_changed_no_bit_is_named_with_what_was_compared() -> None:

@@ -141,9 +141,11 @@ def test_every_setting_is_read_back_from_the_session_and_what_cannot_be_shown_sa
         "execution_mode": "parallel",
         "optimization": "extended",
         "prepacking": "false",
+        "gelu_approximation": "false",
     }
-    assert "cannot be shown" in shown["prepacking"].evidence
-    assert all("read back" in each.evidence for name, each in shown.items() if name != "prepacking")
+    assert "cannot be shown" in shown.pop("prepacking").evidence
+    assert "0 new FastGelu" in shown.pop("gelu_approximation").evidence
+    assert all("read back" in each.evidence for each in shown.values())
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,40 @@ def test_every_setting_is_read_back_from_the_session_and_what_cannot_be_shown_sa
 def test_the_optimisation_level_is_seen_in_the_graph_that_the_runtime_saves(dense, optimization, seen):
     report = OnnxRuntimeEngine(dense, NumericProfile(optimization=optimization)).report
     assert seen in next(each.evidence for each in report.settings if each.name == "optimization")
+
+
+@pytest.fixture
+def gelu() -> Model:
+    """A GELU put together of plain operators, as exporters write it."""
+    nodes = [
+        helper.make_node("Div", ["x", "root"], ["d"]),
+        helper.make_node("Erf", ["d"], ["e"]),
+        helper.make_node("Add", ["e", "one"], ["f"]),
+        helper.make_node("Mul", ["x", "f"], ["g"]),
+        helper.make_node("Mul", ["g", "half"], ["y"]),
+    ]
+    numbers = {"root": np.sqrt(np.float32(2)), "one": np.float32(1), "half": np.float32(0.5)}
+    weights = [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
+    return model(nodes, [("x", T.FLOAT, ["N", 64])], [tensor("y", T.FLOAT, ["N", 64])], weights)
+
+
+def gelu_shown(model: Model, **settings) -> str:
+    report = OnnxRuntimeEngine(model, NumericProfile(gelu_approximation=True, **settings)).report
+    return next(each.evidence for each in report.settings if each.name == "gelu_approximation")
+
+
+def test_an_approximated_gelu_has_other_bits_and_is_seen_in_the_graph_that_the_runtime_saves(gelu, x):
+    exact = OnnxRuntimeEngine(gelu, PLAIN).run(x)["y"]
+    approximated = OnnxRuntimeEngine(gelu, NumericProfile(gelu_approximation=True)).run(x)["y"]
+    assert isinstance(exact, np.ndarray)
+    assert isinstance(approximated, np.ndarray)
+    assert 1e-5 < np.abs(exact - approximated).max() < 1e-2
+    assert gelu_shown(gelu) == "seen in the graph that the runtime saves: 1 new FastGelu"
+
+
+def test_an_approximation_that_replaced_nothing_cannot_be_shown(gelu, dense):
+    assert gelu_shown(dense).startswith("cannot be shown")
+    assert gelu_shown(gelu, optimization="basic").startswith("cannot be shown")
 
 
 def test_the_order_goes_to_the_graph_as_an_input_of_its_own(with_order):

@@ -25,6 +25,7 @@ profiles = st.builds(
     execution_mode=st.sampled_from(["sequential", "parallel"]),
     optimization=st.sampled_from(["off", "basic", "extended", "all"]),
     prepacking=st.booleans(),
+    gelu_approximation=st.booleans(),
     precision=st.sampled_from(["fp32", "fp16-weights", "fp64"]),
     summation=summations,
 )
