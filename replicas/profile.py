@@ -16,7 +16,7 @@ import tomli_w
 ExecutionMode: TypeAlias = Literal["sequential", "parallel"]
 Optimization: TypeAlias = Literal["off", "basic", "extended", "all"]
 Precision: TypeAlias = Literal["fp32", "fp16-weights", "fp64"]
-PartialPrecision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+PartialPrecision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
 SummationOrder: TypeAlias = Literal["fixed", "drawn"]
 
 THREADS_MAX = 256

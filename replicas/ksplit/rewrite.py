@@ -14,18 +14,12 @@ from replicas.graph_walk import describe_node, opset_versions
 from replicas.ksplit.constants import ConstantValues
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product, find_product
+from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision, ProfileError
 from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
 PREFIX = "lastbit.ksplit."
-PARTIAL_ELEMENTS: dict[PartialPrecision, int] = {
-    "fp32": onnx.TensorProto.FLOAT,
-    "bf16": onnx.TensorProto.BFLOAT16,
-    "fp16": onnx.TensorProto.FLOAT16,
-}
-# Cast and Add take bfloat16 from this version of the operator set on.
-BFLOAT16_SINCE = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +42,8 @@ class KSplitResult:
 def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> KSplitResult:
     """Split every MatMul and Gemm of the main graph that has one constant side of floats.
 
-    What is rounded to `partials` (to nearest even, by a Cast there and back): each partial product once the runtime has
-    computed it, and each running sum after each addition. What is not: the products and sums inside a slice. The sum is
+    What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
+    running sum after each addition. What is not: the products and sums inside a slice. The sum is
     then multiplied by alpha, and beta times the addend is added last, both in the precision of the graph.
 
     K is cut as evenly as it goes, longer slices first. A product with K < `slices` stays whole, and so does one inside
@@ -58,7 +52,7 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
     Args:
         proto: the model, functions put in place; not changed.
         slices: S, at least 2.
-        partials: "fp32", "bf16" or "fp16".
+        partials: "fp32", "tf32", "bf16" or "fp16".
 
     Raises:
         ProfileError: nothing in this model can be split, or a name that is needed is taken.
@@ -69,9 +63,7 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
     if ORDER_INPUT in taken:
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
     opset = opset_versions(model).get("", 1)
-    if partials == "bf16" and opset < BFLOAT16_SINCE:
-        needed = f"bf16 needs operator set {BFLOAT16_SINCE}, and the model has {opset}; fp32 and fp16 work"
-        raise ProfileError((f"summation.partials: {needed}",))
+    check_opset(opset, partials)
     writer = NodeWriter(opset=opset, taken=taken, prefix=PREFIX)
     splitter = _Splitter(writer, slices=slices, partials=partials)
     rewritten: list[str] = []
@@ -117,7 +109,7 @@ class _Splitter:
     def __init__(self, writer: NodeWriter, *, slices: int, partials: PartialPrecision) -> None:
         self._writer = writer
         self._slices = slices
-        self._partials = partials
+        self._rounder = Rounder(writer, partials)
         self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
 
@@ -127,12 +119,12 @@ class _Splitter:
         is_double = product.weight.dtype == np.float64
         element = onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
         partials = [writer.unsqueeze(name) for name in self._partial_products(product)]
-        stack = self._round(writer.add("Concat", partials, axis=0), element)
+        stack = self._rounder.round(writer.add("Concat", partials, axis=0), element)
         order = writer.add("Gather", [ORDER_INPUT, writer.scalar(row)], axis=0)
         ordered = writer.split(writer.add("Gather", [stack, order], axis=0), [1] * self._slices, axis=0)
         total = ordered[0]
         for summand in ordered[1:]:
-            total = self._round(writer.add("Add", [total, summand]), element)
+            total = self._rounder.round(writer.add("Add", [total, summand]), element)
         self._finish(product, total)
 
     def _partial_products(self, product: Product) -> Iterator[str]:
@@ -154,12 +146,6 @@ class _Splitter:
             parts = np.array_split(product.weight, self._slices, axis=product.weight_axis)
             self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
         return self._weights[key]
-
-    def _round(self, tensor: str, element: int) -> str:
-        narrow = PARTIAL_ELEMENTS[self._partials]
-        if narrow == element:
-            return tensor
-        return self._writer.add("Cast", [self._writer.add("Cast", [tensor], to=narrow)], to=element)
 
     def _finish(self, product: Product, total: str) -> None:
         """Scale, add what is to be added, and give the result the name that the rest of the graph knows."""

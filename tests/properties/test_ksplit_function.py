@@ -20,8 +20,8 @@ from replicas.profile import KSplit, NumericProfile, PartialPrecision
 
 Array = NDArray[np.float32]
 # Half the distance from 1 to the next number: the largest relative error of one rounding.
-UNIT_ROUNDOFF: dict[str, float] = {"fp32": 2.0**-24, "bf16": 2.0**-8, "fp16": 2.0**-11}
-SMALLEST_SUBNORMAL: dict[str, float] = {"fp32": 2.0**-149, "bf16": 2.0**-133, "fp16": 2.0**-24}
+UNIT_ROUNDOFF: dict[str, float] = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8, "fp16": 2.0**-11}
+SMALLEST_SUBNORMAL: dict[str, float] = {"fp32": 2.0**-149, "tf32": 2.0**-149, "bf16": 2.0**-133, "fp16": 2.0**-24}
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[
 @given(
     draw=st.data(),
     slices=st.integers(2, 4),
-    partials=st.sampled_from(["fp32", "bf16", "fp16"]),
+    partials=st.sampled_from(["fp32", "tf32", "bf16", "fp16"]),
     seed=st.integers(0, 2**32),
 )
 def test_a_split_product_stays_within_the_rounding_error_of_its_float64_reference(

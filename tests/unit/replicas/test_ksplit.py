@@ -59,7 +59,7 @@ def results_over_all_orders(prepared: PreparedModel, x: Array) -> set[bytes]:
     return {engine.run(None, {"x": x, ORDER_INPUT: order})[0].tobytes() for order in orders}
 
 
-@pytest.mark.parametrize("partials", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("partials", ["fp32", "tf32", "bf16", "fp16"])
 def test_two_partial_products_agree_in_either_order_because_addition_commutes(partials: PartialPrecision) -> None:
     x = np.random.default_rng(1).standard_normal((50, 64)).astype(np.float32)
     assert len(results_over_all_orders(split(one_product(), 2, partials), x)) == 1
@@ -70,7 +70,7 @@ def test_four_fp32_partial_products_have_exactly_twelve_results() -> None:
     assert len(results_over_all_orders(split(one_product(), 4), x)) == 12
 
 
-@pytest.mark.parametrize("partials", ["bf16", "fp16"])
+@pytest.mark.parametrize("partials", ["tf32", "bf16", "fp16"])
 def test_four_rounded_partial_products_have_more_than_one_and_at_most_twelve_results(
     partials: PartialPrecision,
 ) -> None:
@@ -94,6 +94,47 @@ def test_each_partial_product_and_each_sum_is_rounded_to_nearest_even(partials: 
     for product in products[1:]:
         total = (total.astype(np.float32) + product.astype(np.float32)).astype(dtype)
     assert result.tobytes() == total.astype(np.float32).tobytes()
+
+
+def to_tf32(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rounded to nearest even at bit 13, on the bits themselves."""
+    bits = values.view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x0FFF + (bits >> 13 & 1)) >> 13 << 13
+    return rounded.astype(np.uint32).view(np.float32)
+
+
+def rounded_to_tf32(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a product with the weights 1 and 0 leaves of a number: the number, rounded as partial products are."""
+    model = model_of("g (float[b, k] x) => (float[b, n] y) { y = MatMul(x, w) }", w=np.eye(2, 1, dtype=np.float32))
+    x = np.stack([values, np.zeros_like(values)], axis=1)
+    feeds = {"x": x, ORDER_INPUT: np.array([[0, 1]])}
+    return session(split(model, 2, "tf32").content).run(None, feeds)[0][:, 0]
+
+
+@pytest.mark.parametrize("exponent", [1, 60, 127, 128, 200, 240])
+@pytest.mark.parametrize("sign", [0, 1])
+def test_tf32_rounds_every_mantissa_to_the_nearest_even(exponent: int, sign: int) -> None:
+    mantissas = np.arange(0, 2**23, 2**6, dtype=np.uint32)  # each tie, and each neighbourhood of it
+    mantissas = np.concatenate([mantissas, mantissas + 1, mantissas + 63])
+    values = (mantissas | np.uint32(exponent << 23) | np.uint32(sign << 31)).view(np.float32)
+    assert np.array_equal(rounded_to_tf32(values), to_tf32(values))
+
+
+def test_tf32_rounds_random_numbers_of_every_size_to_the_nearest_even() -> None:
+    rng = np.random.default_rng(8)
+    bits = rng.integers(1 << 23, 241 << 23, 100_000, dtype=np.uint32) | rng.integers(0, 2, 100_000, np.uint32) << 31
+    values = bits.view(np.float32)
+    assert np.array_equal(rounded_to_tf32(values), to_tf32(values))
+
+
+def test_tf32_leaves_zeros_infinities_nan_and_what_is_next_to_overflow_as_they_are() -> None:
+    values = np.array([0.0, np.inf, -np.inf, np.nan, 3.4e38, -3.4e38, 2.0**115 + 2.0**92], np.float32)
+    assert np.array_equal(rounded_to_tf32(values), values, equal_nan=True)
+
+
+def test_tf32_keeps_eleven_significant_bits_of_a_number_too_small_to_be_normal() -> None:
+    values = np.array([2.0**-149, 3 * 2.0**-140, 2.0**-127 + 2.0**-138], np.float32)
+    assert rounded_to_tf32(values).tolist() == [2.0**-149, 3 * 2.0**-140, 2.0**-127]
 
 
 def test_sums_are_added_left_to_right_in_the_order_given() -> None:
@@ -126,7 +167,7 @@ def transformer_block() -> Model:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("partials", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("partials", ["fp32", "tf32", "bf16", "fp16"])
 def test_partial_products_and_their_sums_survive_in_the_optimised_graph(
     partials: PartialPrecision, level: str, tmp_path: Path
 ) -> None:
@@ -136,10 +177,16 @@ def test_partial_products_and_their_sums_survive_in_the_optimised_graph(
 
     nodes = onnx.load(saved).graph.node
     makers = {output: node for node in nodes for output in node.output}
-    ends = [node for node in nodes if node.op_type == "Squeeze" and makers[node.input[0]].op_type in ("Add", "Cast")]
+    ends = [
+        node
+        for node in nodes
+        if node.op_type == "Squeeze" and makers[node.input[0]].op_type in ("Add", "Cast", "Where")
+    ]
     expected = {"MatMul": 4, "Unsqueeze": 4, "Concat": 1, "Gather": 1, "Split": 1, "Add": 3}
-    if partials != "fp32":
+    if partials in ("bf16", "fp16"):
         expected["Cast"] = 2 + 2 * 3
+    if partials == "tf32":
+        expected |= {"Mul": 4, "Sub": 2 * 4, "IsNaN": 4, "Where": 4}
     assert [_chain_of_sums(end, makers) for end in ends] == [expected] * 6
 
 
@@ -157,7 +204,7 @@ def _chain_of_sums(end: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> Co
     return Counter(seen.values())
 
 
-@pytest.mark.parametrize(("partials", "tolerance"), [("fp32", 1e-4), ("fp16", 0.2), ("bf16", 1.0)])
+@pytest.mark.parametrize(("partials", "tolerance"), [("fp32", 1e-4), ("tf32", 0.2), ("fp16", 0.2), ("bf16", 1.0)])
 def test_a_whole_block_computes_the_same_function_but_not_the_same_bits(
     partials: PartialPrecision, tolerance: float
 ) -> None:
@@ -227,6 +274,7 @@ def test_operator_sets_without_bfloat16_are_refused_for_bf16_partials() -> None:
     model = model_of("g (float[b, k] x) => (float[b, n] y) { y = MatMul(x, w) }", opset=11, w=normal(10, 3))
     with pytest.raises(ProfileError, match="bf16 needs operator set 13, and the model has 11"):
         split(model, 4, "bf16")
+    assert split(model, 4, "tf32").order_rows == 1
 
 
 def test_a_product_shorter_than_the_slices_stays_whole_and_is_reported() -> None:

@@ -14,7 +14,7 @@ summations = st.one_of(
     st.builds(
         KSplit,
         slices=st.integers(2, 256),
-        partials=st.sampled_from(["fp32", "bf16", "fp16"]),
+        partials=st.sampled_from(["fp32", "tf32", "bf16", "fp16"]),
         order=st.sampled_from(["fixed", "drawn"]),
     ),
 )
