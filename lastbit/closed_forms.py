@@ -223,7 +223,7 @@ def predict_scenario(scenario: Scenario) -> Prediction | NoClosedForm:
     profiles = {spec.profile for spec in voting}
     if len(profiles) > 1:
         return NoClosedForm("replicas of different numeric profiles diverge by themselves, how often only a run shows")
-    if any(getattr(profile.summation, "slices", 0) > 2 for profile in profiles):
+    if any(profile.summation.orders_differ for profile in profiles):
         return NoClosedForm("replicas add in different orders and diverge by themselves, how often only a run shows")
     dial = scenario.divergence
     return predict(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lastbit import wording
 from lastbit.result import Comparison, ReplicaResult
 from replicas.engine import SettingShown
 from replicas.prepare import PreparationReport
-from replicas.profile import NumericProfile
+from replicas.profile import SLICES_MIN, NumericProfile
 
 NAMES_SHOWN_MAX = 3
 USUAL = NumericProfile().to_mapping()
@@ -61,8 +62,8 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
     settings = [_setting(each) for each in replica.settings if replica.profile[each.name] != USUAL[each.name]]
     if settings:
         yield ", ".join(settings)
-    if found.products_split:
-        yield _split(found, replica.profile["summation"]["slices"])
+    if found.products_reordered:
+        yield _reordered(found, replica.profile["summation"])
     if found.values_rounded or found.values_kept_fp32:
         yield _rounded(found)
     if found.float_nodes:
@@ -74,14 +75,16 @@ def _setting(setting: SettingShown) -> str:
     return f"{setting.name} = {setting.value} ({shown})"
 
 
-def _split(found: PreparationReport, slices: int) -> str:
-    text = f"{wording.counted(len(found.products_split), 'product')} split in {slices} along K, "
-    text += f"{100 * found.share_split:.3g} % of the multiply-adds"
-    if slices == 2:
+def _reordered(found: PreparationReport, summation: Mapping[str, Any]) -> str:
+    slices = summation.get("slices")
+    how = "permuted along K" if slices is None else f"split in {slices} along K"
+    text = f"{wording.counted(len(found.products_reordered), 'product')} {how}, "
+    text += f"{100 * found.share_reordered:.3g} % of the multiply-adds"
+    if slices == SLICES_MIN:
         text += "; two slices never change a bit"
-    if found.products_left_whole:
-        names = [f"{name} ({reason})" for name, reason in found.products_left_whole]
-        text += f"; left whole: {_listed(names)}"
+    if found.products_left_as_built:
+        names = [f"{name} ({reason})" for name, reason in found.products_left_as_built]
+        text += f"; left as built: {_listed(names)}"
     return text
 
 

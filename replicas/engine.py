@@ -56,7 +56,7 @@ class Engine(Protocol):
 
     Attributes:
         identity: equal for engines that give equal bits for equal inputs and order; a key for stored results.
-        order_shape: (rows, slices) of the order that `run` needs, or None where summation is as built.
+        order_shape: (rows, columns) of the order that `run` needs, or None where summation is as built.
         report: what was done to the model, and which settings are known to have taken effect.
     """
 
@@ -74,7 +74,7 @@ class Engine(Protocol):
 
         Args:
             inputs: a tensor for each input of the model, by name.
-            order: int64, of `order_shape`, each row a permutation of range(slices).
+            order: int64, of `order_shape`, each row a permutation of range(columns).
 
         Raises:
             EngineError: inputs or order do not fit.
@@ -121,7 +121,7 @@ class OnnxRuntimeEngine:
         self._prepared = prepare(model, profile) if prepared is None else prepared
         self.identity = _identity(self._prepared, profile)
         rows = self._prepared.order_rows
-        self.order_shape = (rows, self._prepared.slices) if rows else None
+        self.order_shape = (rows, self._prepared.order_columns) if rows else None
         self._session = self._make_session(_session_options(profile))
         self._names = tuple(spec.name for spec in model.outputs)
         self._wanted = list(self._names)

@@ -11,10 +11,10 @@ from onnx import inliner
 
 from replicas.constant_nodes import hold_tensors
 from replicas.cost import node_costs
-from replicas.ksplit import split_products
+from replicas.ksplit import permute_products, split_products
 from replicas.model import Model
 from replicas.precision import compute_in_fp64, round_weights_to_fp16
-from replicas.profile import AsBuilt, KSplit, NumericProfile, Precision, ProfileError
+from replicas.profile import AsBuilt, KPermute, KSplit, NumericProfile, Precision, ProfileError, Summation
 
 CONTENT_BYTES_MAX = 2**31 - 1
 
@@ -27,9 +27,9 @@ class PreparationReport:
 
     Args:
         multiply_adds: of the whole graph; 0 where nothing was to be prepared.
-        multiply_adds_split: of these, in products that were split along K.
-        products_split: the products that were split; number i reads row i of the order.
-        products_left_whole: the products that were not, each with the reason.
+        multiply_adds_reordered: of these, in products that are added in the order given at run time.
+        products_reordered: these products, split or permuted along K; number i reads row i of the order.
+        products_left_as_built: the others, each with the reason.
         values_rounded: weights that are fp16 numbers now.
         values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
         float_nodes: nodes that take or make float32 tensors, under fp64.
@@ -38,9 +38,9 @@ class PreparationReport:
     """
 
     multiply_adds: int = 0
-    multiply_adds_split: int = 0
-    products_split: tuple[str, ...] = ()
-    products_left_whole: tuple[tuple[str, str], ...] = ()
+    multiply_adds_reordered: int = 0
+    products_reordered: tuple[str, ...] = ()
+    products_left_as_built: tuple[tuple[str, str], ...] = ()
     values_rounded: int = 0
     values_kept_fp32: tuple[tuple[str, int], ...] = ()
     float_nodes: int = 0
@@ -48,9 +48,9 @@ class PreparationReport:
     multiply_adds_kept_fp32: int = 0
 
     @property
-    def share_split(self) -> float:
+    def share_reordered(self) -> float:
         """The share of the multiply-adds that is added in the order given at run time."""
-        return self.multiply_adds_split / self.multiply_adds if self.multiply_adds else 0.0
+        return self.multiply_adds_reordered / self.multiply_adds if self.multiply_adds else 0.0
 
     @property
     def share_of_nodes_kept_fp32(self) -> float:
@@ -69,14 +69,14 @@ class PreparedModel:
 
     Args:
         content: the serialised model.
-        order_rows: rows of the input `lastbit.order`, one for each product that was split; 0 where there is none.
-        slices: its columns; each row is a permutation of range(slices).
+        order_rows: rows of the input `lastbit.order`, one for each product that reads it; 0 where there is none.
+        order_columns: its columns; each row is a permutation of range(order_columns).
         report: what was done.
     """
 
     content: bytes = field(repr=False)
     order_rows: int = 0
-    slices: int = 0
+    order_columns: int = 0
     report: PreparationReport = field(default_factory=PreparationReport)
 
 
@@ -94,12 +94,10 @@ def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
     hold_tensors(proto)
     report = PreparationReport(multiply_adds=sum(cost.multiply_adds for cost in node_costs(proto)))
     proto, report = _PRECISIONS[profile.precision](proto, report)
-    rows, slices = 0, 0
-    if isinstance(profile.summation, KSplit):
-        slices = profile.summation.slices
-        proto, report = _split(proto, report, profile.summation)
-        rows = len(report.products_split)
-    return PreparedModel(content=_serialised(proto), order_rows=rows, slices=slices, report=report)
+    proto, report, columns = _reordered(proto, report, profile.summation)
+    return PreparedModel(
+        content=_serialised(proto), order_rows=len(report.products_reordered), order_columns=columns, report=report
+    )
 
 
 Step: TypeAlias = tuple[onnx.ModelProto, PreparationReport]
@@ -132,15 +130,24 @@ _PRECISIONS: Mapping[Precision, Callable[[onnx.ModelProto, PreparationReport], S
 }
 
 
-def _split(proto: onnx.ModelProto, report: PreparationReport, summation: KSplit) -> Step:
+def _reordered(
+    proto: onnx.ModelProto, report: PreparationReport, summation: Summation
+) -> tuple[onnx.ModelProto, PreparationReport, int]:
+    match summation:
+        case AsBuilt():
+            return proto, report, 0
+        case KSplit():
+            result = split_products(proto, slices=summation.slices, partials=summation.partials)
+        case KPermute():
+            result = permute_products(proto)
     costs = node_costs(proto)
-    result = split_products(proto, slices=summation.slices, partials=summation.partials)
-    return result.proto, replace(
+    reordered = replace(
         report,
-        multiply_adds_split=sum(costs[position].multiply_adds for position in result.positions),
-        products_split=result.rewritten,
-        products_left_whole=result.left_whole,
+        multiply_adds_reordered=sum(costs[position].multiply_adds for position in result.positions),
+        products_reordered=result.rewritten,
+        products_left_as_built=result.left_as_built,
     )
+    return result.proto, reordered, result.columns
 
 
 def _serialised(proto: onnx.ModelProto) -> bytes:

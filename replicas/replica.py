@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from operator import ne
 from typing import Any, Protocol, TypeAlias
 
@@ -16,7 +17,7 @@ from replicas.dial import Marks
 from replicas.engine import Engine, EngineError
 from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
-from replicas.profile import KSplit, NumericProfile
+from replicas.profile import AsBuilt, NumericProfile
 from replicas.store import ResultStore
 from replicas.workload import Workload
 from replicas.wrong_answers import wrong_answer, wrong_answers_max
@@ -179,8 +180,8 @@ class Replica:
             bits = outputs_digest(outputs)
             return Answer(outputs, bits, bits if self.form == ALL_BYTES else self.form.digest(outputs))
 
-        order_key = None if order is None else order.tobytes()
-        return self.store.answer((self.engine.identity, key, order_key), compute, subject=self.engine)
+        order_digest = None if order is None else sha256(order.tobytes()).digest()  # an order may be as long as K
+        return self.store.answer((self.engine.identity, key, order_digest), compute, subject=self.engine)
 
     def run_apart(self, request: int, attempt: int = 0) -> Outputs:
         """What the arithmetic gives when it is run now: nothing is looked up, stored or counted.
@@ -207,15 +208,16 @@ class Replica:
         shape = self.engine.order_shape
         if shape is None:
             return None
-        if isinstance(self.profile.summation, KSplit) and self.profile.summation.order == "drawn":
+        summation = self.profile.summation
+        if not isinstance(summation, AsBuilt) and summation.order == "drawn":
             return _drawn_order(self.streams, shape, "order.drawn", request, attempt, self.id)
         return _drawn_order(self.streams, shape, "order.fixed", self.id)
 
 
 def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: int) -> Order:
-    """A permutation for each rewritten node, drawn apart: a real device has no one order for a whole graph."""
-    rows, slices = shape
-    in_order = np.broadcast_to(np.arange(slices, dtype=np.int64), (rows, slices))
+    """A permutation of the columns for each rewritten node, drawn apart: no device has one order for a whole graph."""
+    rows, columns = shape
+    in_order = np.broadcast_to(np.arange(columns, dtype=np.int64), (rows, columns))
     return streams.generator(name, *indices).permuted(in_order, axis=1)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from replicas.profile import SLICES_MAX, SLICES_MIN, THREADS_MAX, KSplit, NumericProfile
+from replicas.profile import SLICES_MAX, SLICES_MIN, THREADS_MAX, KPermute, KSplit, NumericProfile
+from replicas.summation import SUMMATION_TABLES
 
 
 def profile_of(*tables: Mapping[str, Any]) -> NumericProfile:
@@ -33,18 +34,25 @@ def _judged(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_schema() -> dict[str, Any]:
-    summation = {"kind": {"const": "ksplit"}, **_properties(KSplit, SLICES_MIN, SLICES_MAX)}
     properties = _properties(NumericProfile, 1, THREADS_MAX)
     properties["summation"] = {
-        "anyOf": [
-            {"const": "as-built"},
-            {"type": "object", "properties": summation, "required": ["slices"], "additionalProperties": False},
-        ]
+        "anyOf": [{"const": "as-built"}, *(_summation(kind, table) for kind, table in SUMMATION_TABLES.items())]
     }
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _properties(table: type[KSplit | NumericProfile], number_min: int, number_max: int) -> dict[str, Any]:
+def _summation(kind: str, table: type[KSplit | KPermute]) -> dict[str, Any]:
+    """The schema of a summation's table; ksplit is what a table without a kind is."""
+    stated = [each.name for each in fields(table) if each.default is MISSING]
+    return {
+        "type": "object",
+        "properties": {"kind": {"const": kind}, **_properties(table, SLICES_MIN, SLICES_MAX)},
+        "required": stated if table is KSplit else ["kind", *stated],
+        "additionalProperties": False,
+    }
+
+
+def _properties(table: type[KSplit | KPermute | NumericProfile], number_min: int, number_max: int) -> dict[str, Any]:
     hints = get_type_hints(table)
     return {each.name: _property(hints[each.name], number_min, number_max) for each in fields(table)}
 

@@ -1,10 +1,13 @@
-"""K-split: add the partial products of a matrix product in an order that is given at run time, as a GPU's atomics do.
+"""Products whose summation is given at run time, so that replicas add in orders of their own, as devices do.
 
-Each constant-weight product `A x W` is cut along K into S slices. The partial products are rounded where the profile
-says so, put in the order of this node's own row of the input `lastbit.order`, and added left to right. Any order gives
-the same function; only the rounding differs.
+K-split, as a GPU's atomics: each constant-weight product `A x W` is cut along K into S slices. The partial products are
+rounded where the profile says so, put in the order of this node's own row of the input `lastbit.order`, and added left
+to right. K-permutation: the K dimension of both sides is gathered in the order of the row, and the runtime's own kernel
+adds. Any order gives the same function; only the rounding differs.
 """
 
-from replicas.ksplit.rewrite import ORDER_INPUT, KSplitResult, split_products
+from replicas.ksplit.permute import permute_products
+from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult
+from replicas.ksplit.split import split_products
 
-__all__ = ["ORDER_INPUT", "KSplitResult", "split_products"]
+__all__ = ["ORDER_INPUT", "RewriteResult", "permute_products", "split_products"]

@@ -1,4 +1,4 @@
-"""Which products can be split along K, and what exactly each of them computes."""
+"""Which products can be rewritten along K, and what exactly each of them computes."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ class Product:
 
 
 def find_product(
-    node: onnx.NodeProto, constants: ConstantValues, facts: dict[str, TensorFact], slices: int
+    node: onnx.NodeProto, constants: ConstantValues, facts: dict[str, TensorFact], k_min: int
 ) -> Product | str | None:
-    """Read a node as a product that can be split.
+    """Read a node as a product that can be rewritten.
 
     Args:
         node: a node of the main graph.
         constants: the values that the graph fixes.
         facts: shapes, as far as known: a weight on the left needs the rank of the other side.
-        slices: a product with fewer elements along K than this stays whole.
+        k_min: how many elements along K it must have at least.
 
     Returns:
-        The product; or why this product stays whole; or None for a node that is no MatMul and no Gemm.
+        The product; or why this product stays as it is; or None for a node that is no MatMul and no Gemm.
     """
     if standard_domain(node.domain) != "" or node.op_type not in ("MatMul", "Gemm"):
         return None
@@ -87,11 +87,11 @@ def find_product(
     if weight is None:
         return "the runtime could not compute its weight"
     if weight.dtype not in FLOATS:
-        return f"its weight is {weight.dtype}; float32 and float64 are split"
+        return f"its weight is {weight.dtype}; float32 and float64 are rewritten"
     product = _gemm if node.op_type == "Gemm" else _matmul
     found = product(node, weight, weight_is_left, facts)
-    if isinstance(found, Product) and found.k < slices:
-        return f"K is {found.k}, fewer than {slices} slices"
+    if isinstance(found, Product) and found.k < k_min:
+        return f"K is {found.k}, and at least {k_min} is needed"
     return found
 
 

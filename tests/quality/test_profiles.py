@@ -58,8 +58,9 @@ def test_an_order_drawn_anew_makes_equal_replicas_differ_and_two_slices_never_do
     assert two.natural_divergence == 0
 
 
-def test_a_fixed_order_of_its_own_sets_each_replica_apart() -> None:
-    result = run(fleet={"summation": DRAWN | {"order": "fixed"}})
+@pytest.mark.parametrize("summation", [DRAWN | {"order": "fixed"}, {"kind": "kpermute"}])
+def test_a_fixed_order_of_its_own_sets_each_replica_apart(summation: dict[str, Any]) -> None:
+    result = run(fleet={"summation": summation})
 
     assert result.natural_divergence >= 36
 

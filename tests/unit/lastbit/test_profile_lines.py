@@ -37,12 +37,12 @@ def test_a_model_that_runs_as_built_is_not_worth_a_line() -> None:
 def test_equal_replicas_share_a_line_that_says_how_much_of_the_model_is_split() -> None:
     split = {
         "multiply_adds": 200,
-        "multiply_adds_split": 150,
-        "products_split": ("a", "b"),
-        "products_left_whole": (("c", "K is below 8"),),
+        "multiply_adds_reordered": 150,
+        "products_reordered": ("a", "b"),
+        "products_left_as_built": (("c", "K is below 8"),),
     }
     assert list(prepared([replica(0, **split), replica(1, **split), replica(2)])) == [
-        "replicas 0, 1: 2 products split in 8 along K, 75 % of the multiply-adds; left whole: c (K is below 8)"
+        "replicas 0, 1: 2 products split in 8 along K, 75 % of the multiply-adds; left as built: c (K is below 8)"
     ]
 
 
@@ -65,9 +65,15 @@ def test_fp64_everywhere_is_said_so() -> None:
 
 
 def test_two_slices_are_said_to_change_nothing() -> None:
-    found = {"multiply_adds": 10, "multiply_adds_split": 10, "products_split": ("a",)}
+    found = {"multiply_adds": 10, "multiply_adds_reordered": 10, "products_reordered": ("a",)}
     (line,) = prepared([replica(0, profile={"summation": {"kind": "ksplit", "slices": 2}}, **found)])
     assert line.endswith("1 product split in 2 along K, 100 % of the multiply-adds; two slices never change a bit")
+
+
+def test_permuted_products_are_called_so() -> None:
+    found = {"multiply_adds": 10, "multiply_adds_reordered": 5, "products_reordered": ("a",)}
+    (line,) = prepared([replica(0, profile={"summation": {"kind": "kpermute", "order": "drawn"}}, **found)])
+    assert line == "replica 0: 1 product permuted along K, 50 % of the multiply-adds"
 
 
 def test_an_unusual_setting_is_named_with_whether_it_can_be_shown() -> None:

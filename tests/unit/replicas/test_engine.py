@@ -62,7 +62,7 @@ def with_order() -> OnnxRuntimeEngine:
     proto.graph.input.append(tensor(ORDER_INPUT, T.INT64, [2, 4]))
     proto.graph.node[0].CopyFrom(helper.make_node("Cast", [ORDER_INPUT], ["y"], to=T.FLOAT))
     proto.graph.output[0].CopyFrom(tensor("y", T.FLOAT, [2, 4]))
-    prepared = PreparedModel(content=proto.SerializeToString(), order_rows=2, slices=4)
+    prepared = PreparedModel(content=proto.SerializeToString(), order_rows=2, order_columns=4)
     return OnnxRuntimeEngine(plain, NumericProfile(summation=KSplit(slices=4)), prepared=prepared)
 
 

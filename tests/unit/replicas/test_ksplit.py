@@ -55,7 +55,7 @@ def session(content: bytes, level: str = "ORT_ENABLE_ALL", save_to: Path | None 
 
 def results_over_all_orders(prepared: PreparedModel, x: Array) -> set[bytes]:
     engine = session(prepared.content)
-    orders = (np.array([order], np.int64) for order in permutations(range(prepared.slices)))
+    orders = (np.array([order], np.int64) for order in permutations(range(prepared.order_columns)))
     return {engine.run(None, {"x": x, ORDER_INPUT: order})[0].tobytes() for order in orders}
 
 
@@ -227,7 +227,7 @@ def test_each_rewritten_node_reads_a_row_of_its_own() -> None:
     x = np.random.default_rng(1).standard_normal((20, 64)).astype(np.float32)
     y, z = engine.run(None, {"x": x, ORDER_INPUT: np.array([[0, 1, 2, 3], [0, 1, 2, 3]])})
     y_too, z_too = engine.run(None, {"x": x, ORDER_INPUT: np.array([[0, 1, 2, 3], [3, 1, 0, 2]])})
-    assert (prepared.order_rows, prepared.slices) == (2, 4)
+    assert (prepared.order_rows, prepared.order_columns) == (2, 4)
     assert y.tobytes() == y_too.tobytes()
     assert z.tobytes() != z_too.tobytes()
 
@@ -280,16 +280,16 @@ def test_operator_sets_without_bfloat16_are_refused_for_bf16_partials() -> None:
 def test_a_product_shorter_than_the_slices_stays_whole_and_is_reported() -> None:
     text = "g (float[b, 8] x) => (float[b, n] y) { h = MatMul(x, w)  y = MatMul(h, v) }"
     report = split(model_of(text, w=normal(8, 3), v=normal(3, 5)), 4).report
-    assert report.products_split == ('MatMul that makes "h"',)
-    assert report.products_left_whole == (('MatMul that makes "y"', "K is 3, fewer than 4 slices"),)
-    assert report.share_split == pytest.approx(24 / (24 + 15))
+    assert report.products_reordered == ('MatMul that makes "h"',)
+    assert report.products_left_as_built == (('MatMul that makes "y"', "K is 3, and at least 4 is needed"),)
+    assert report.share_reordered == pytest.approx(24 / (24 + 15))
 
 
 def test_a_product_of_two_inputs_stays_whole_and_counts_against_the_share() -> None:
     text = "g (float[2, 8] x) => (float[2, 2] y) { h = MatMul(x, w)  t = Transpose(h)  y = MatMul(h, t) }"
     report = split(model_of(text, w=normal(8, 8)), 4).report
-    assert report.products_left_whole == (('MatMul that makes "y"', "no side is constant"),)
-    assert (report.multiply_adds_split, report.multiply_adds) == (2 * 8 * 8, 2 * 8 * 8 + 2 * 8 * 2)
+    assert report.products_left_as_built == (('MatMul that makes "y"', "no side is constant"),)
+    assert (report.multiply_adds_reordered, report.multiply_adds) == (2 * 8 * 8, 2 * 8 * 8 + 2 * 8 * 2)
 
 
 def test_products_inside_an_if_stay_whole_and_count_against_the_share() -> None:
@@ -300,7 +300,7 @@ def test_products_inside_an_if_stay_whole_and_count_against_the_share() -> None:
     }"""
     prepared = split(model_of(text, w=normal(8, 8)), 4)
     assert prepared.order_rows == 1
-    assert prepared.report.share_split == 0.5
+    assert prepared.report.share_reordered == 0.5
     x = normal(1, 8)
     feeds = {"c": np.array(True), "x": x, ORDER_INPUT: np.array([[0, 1, 2, 3]])}
     assert np.allclose(session(prepared.content).run(None, feeds)[0], x @ normal(8, 8) @ normal(8, 8), rtol=1e-4)
@@ -320,7 +320,7 @@ def test_a_weight_on_the_left_of_a_side_of_unknown_rank_stays_whole() -> None:
         { f = Reshape(x, shape)  y = MatMul(w, f)  z = MatMul(x, v) }"""
     report = split(model_of(text, w=normal(4, 8), v=normal(8, 3)), 4).report
     reason = "its weight stands left, and the rank of the other side is unknown"
-    assert report.products_left_whole == (('MatMul that makes "y"', reason),)
+    assert report.products_left_as_built == (('MatMul that makes "y"', reason),)
 
 
 def test_a_left_weight_times_a_vector_is_split_along_the_vector() -> None:
@@ -342,12 +342,12 @@ def test_an_addend_times_zero_is_not_read_at_all() -> None:
 def test_a_product_times_zero_stays_whole() -> None:
     text = "g (float[b, 10] x) => (float[b, n] y, float[b, n] z) { y = Gemm <alpha = 0.0> (x, w)  z = MatMul(x, w) }"
     report = split(model_of(text, w=normal(10, 3)), 4).report
-    assert report.products_left_whole == (('Gemm that makes "y"', "its alpha is 0, so that nothing is multiplied"),)
+    assert report.products_left_as_built == (('Gemm that makes "y"', "its alpha is 0, so that nothing is multiplied"),)
 
 
 def test_a_model_without_constant_products_is_refused() -> None:
     model = model_of("g (float[4, 8] x) => (float[4, 8] y) { y = Relu(x) }")
-    with pytest.raises(ProfileError, match="nothing to split in this model: it has no MatMul and no Gemm"):
+    with pytest.raises(ProfileError, match="finds no product in this model: it has no MatMul and no Gemm"):
         split(model, 4)
     model = model_of("g (float[4, 4] x) => (float[4, 4] y) { y = MatMul(x, x) }")
     with pytest.raises(ProfileError, match="no side is constant; use as-built"):

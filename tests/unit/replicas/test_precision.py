@@ -44,7 +44,7 @@ def test_a_model_as_built_in_fp32_keeps_its_bytes() -> None:
     model = model_of("g (float[2] x) => (float[2] y) { y = Relu(x) }")
     result = prepare(model, NumericProfile(intra_op_threads=8))
     assert result.content == model.content
-    assert (result.order_rows, result.slices) == (0, 0)
+    assert (result.order_rows, result.order_columns) == (0, 0)
 
 
 def test_weights_become_fp16_numbers_and_the_graph_stays_fp32() -> None:

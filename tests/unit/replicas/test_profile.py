@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicas.profile import AsBuilt, KSplit, NumericProfile, ProfileError
+from replicas.profile import AsBuilt, KPermute, KSplit, NumericProfile, ProfileError
 
 summations = st.one_of(
     st.just(AsBuilt()),
+    st.builds(KPermute, order=st.sampled_from(["fixed", "drawn"])),
     st.builds(
         KSplit,
         slices=st.integers(2, 256),
@@ -71,6 +72,9 @@ def test_all_faults_are_told_at_once() -> None:
         ({"summation": {"kind": "tree", "slices": 4}}, "summation.kind: 'tree' is not allowed"),
         ({"summation": {"kind": "as-built", "slices": 4}}, "summation.slices: unknown key"),
         ({"summation": {"slices": 4, "partial": "bf16"}}, 'did you mean "partials"'),
+        ({"summation": "kpermute"}, 'kpermute is a table, { kind = "kpermute" }'),
+        ({"summation": {"kind": "kpermute", "slices": 4}}, "summation.slices: unknown key; allowed are kind, order"),
+        ({"summation": {"kind": "kpermute", "order": "draw"}}, 'did you mean "drawn"'),
     ],
 )
 def test_a_setting_that_does_not_exist_is_refused(settings: dict[str, Any], fault: str) -> None:

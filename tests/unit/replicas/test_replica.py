@@ -10,7 +10,7 @@ import numpy.typing as npt
 from replicas.dial import Dial, Marks
 from replicas.forms import BytesForm
 from replicas.outputs import Outputs, root_digest
-from replicas.profile import KSplit, NumericProfile
+from replicas.profile import KPermute, KSplit, NumericProfile
 from replicas.replica import AnswerStore, Replica
 from replicas.workload import SingleRun
 from simcore.streams import Streams
@@ -181,6 +181,13 @@ def test_a_fixed_order_belongs_to_the_replica_alone() -> None:
     asked = [(each, request, attempt) for each in range(3) for request in range(3) for attempt in range(3)]
 
     assert orders_of(drawn("fixed"), asked) == 3
+
+
+def test_a_permutation_of_k_is_fixed_or_drawn_as_an_order_of_slices_is() -> None:
+    asked = [(each, request, attempt) for each in range(3) for request in range(3) for attempt in range(3)]
+
+    assert orders_of(NumericProfile(summation=KPermute(order="drawn")), asked) == 27
+    assert orders_of(NumericProfile(summation=KPermute(order="fixed")), asked) == 3
 
 
 def test_a_trial_is_neither_stored_nor_counted() -> None:

@@ -1,4 +1,4 @@
-"""K-split changes the rounding of a product and nothing else, whatever form the product has."""
+"""Another order of summation changes the rounding of a product and nothing else, whatever form the product has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from replicas.ksplit import ORDER_INPUT
 from replicas.model import Model
 from replicas.prepare import PreparedModel, prepare
-from replicas.profile import KSplit, NumericProfile, PartialPrecision
+from replicas.profile import KPermute, KSplit, NumericProfile, PartialPrecision
 
 Array = NDArray[np.float32]
 # Half the distance from 1 to the next number: the largest relative error of one rounding.
@@ -180,7 +180,12 @@ def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[
     return 1.1 * roundings * case.magnitude + tiny
 
 
-@pytest.mark.parametrize("cases", [gemms(), matmuls(), shared_weights()], ids=["gemm", "matmul", "shared-weight"])
+CASES = pytest.mark.parametrize(
+    "cases", [gemms(), matmuls(), shared_weights()], ids=["gemm", "matmul", "shared-weight"]
+)
+
+
+@CASES
 @settings(max_examples=80, deadline=None)
 @given(
     draw=st.data(),
@@ -202,4 +207,24 @@ def test_a_split_product_stays_within_the_rounding_error_of_its_float64_referenc
     assert result.shape == np.shape(case.reference)
     assert result.dtype == np.float32
     assert np.all(abs(result - case.reference) <= error_bound(case, slices, partials))
+    assert result.tobytes() == run(prepared, case.inputs, order).tobytes()
+
+
+@CASES
+@settings(max_examples=80, deadline=None)
+@given(draw=st.data(), seed=st.integers(0, 2**32))
+def test_a_permuted_product_stays_within_the_rounding_error_of_its_float64_reference(
+    cases: st.SearchStrategy[Case], draw: st.DataObject, seed: int
+) -> None:
+    case = draw.draw(cases)
+    prepared = prepare(case.model, NumericProfile(summation=KPermute()))
+    assert (prepared.order_rows, prepared.order_columns) == (case.products, case.k)
+    rng = np.random.default_rng(seed)
+    order = np.array([rng.permutation(case.k) for _ in range(case.products)], dtype=np.int64)
+
+    result = run(prepared, case.inputs, order)
+
+    assert result.shape == np.shape(case.reference)
+    assert result.dtype == np.float32
+    assert np.all(abs(result - case.reference) <= error_bound(case, 1, "fp32"))
     assert result.tobytes() == run(prepared, case.inputs, order).tobytes()

@@ -1,0 +1,70 @@
+"""Permute the K dimension of the products of a graph, on both sides, in an order given at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from replicas.graph_walk import opset_versions
+from replicas.ksplit.nodes import NodeWriter
+from replicas.ksplit.products import Product
+from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult, rewrite_products
+from replicas.profile import ProfileError
+
+K_MIN = 2
+# Compress, and Less of whole numbers.
+OPSET_MIN = 9
+
+
+def permute_products(proto: onnx.ModelProto) -> RewriteResult:
+    """Gather both sides of every MatMul and Gemm with a constant side along K, in the order of the product's own row.
+
+    The order has as many columns as the longest K. A shorter product reads the same kind of row and passes over what it
+    does not have: of the row 3 0 4 1 2, a product with K = 3 takes 0 1 2. So each row is a permutation of all columns,
+    and one drawn evenly orders a shorter product evenly too.
+
+    The node itself stays, and the kernel is the runtime's own; only, a weight that is gathered on each run cannot be
+    laid out anew beforehand, as `prepacking` would. A product of K = 1 stays as
+    built, and so does one inside an If, Loop or Scan.
+
+    Args:
+        proto: the model, functions put in place; not changed.
+
+    Raises:
+        ProfileError: nothing in this model can be permuted, its operator set is too old, or a name is taken.
+    """
+    opset = opset_versions(proto).get("", 1)
+    if opset < OPSET_MIN:
+        raise ProfileError((f"summation: kpermute needs operator set {OPSET_MIN}, and the model has {opset}",))
+    return rewrite_products(proto, kind="kpermute", k_min=K_MIN, rewriter=_Permuter)
+
+
+class _Permuter:
+    """Writes products whose sides are gathered along K."""
+
+    def __init__(self, writer: NodeWriter, products: Sequence[Product]) -> None:
+        self._writer = writer
+        self.columns = max(product.k for product in products)
+
+    def write(self, product: Product, row: int) -> None:
+        """Write one product, which takes its order from the given row."""
+        order = self._order(product.k, row)
+        operand = self._writer.add("Gather", [product.operand, order], axis=product.operand_axis)
+        weight = self._writer.add("Gather", [product.weight_name, order], axis=_stored_weight_axis(product))
+        permuted = onnx.NodeProto()
+        permuted.CopyFrom(product.node)
+        permuted.input[0], permuted.input[1] = (weight, operand) if product.weight_is_left else (operand, weight)
+        self._writer.nodes.append(permuted)
+
+    def _order(self, k: int, row: int) -> str:
+        writer = self._writer
+        order = writer.add("Gather", [ORDER_INPUT, writer.scalar(row)], axis=0)
+        if k == self.columns:
+            return order
+        return writer.add("Compress", [order, writer.add("Less", [order, writer.scalar(k)])], axis=0)
+
+
+def _stored_weight_axis(product: Product) -> int:
+    """The axis of the weight that is K, in the tensor that the node reads: not yet transposed."""
+    return 1 - product.weight_axis if product.weight_transposed else product.weight_axis

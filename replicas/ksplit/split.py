@@ -1,0 +1,115 @@
+"""Split the products of a graph along K; their partial products are added in an order given at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from replicas.graph_walk import opset_versions
+from replicas.ksplit.nodes import NodeWriter
+from replicas.ksplit.products import Product
+from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult, rewrite_products
+from replicas.ksplit.rounding import Rounder, check_opset
+from replicas.profile import PartialPrecision
+
+
+def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
+    """Split every MatMul and Gemm of the main graph that has one constant side of floats.
+
+    What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
+    running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
+    alpha, and beta times the addend is added last, both in the precision of the graph.
+
+    K is cut as evenly as it goes, longer slices first. A product with K < `slices` stays whole, and so does one inside
+    an If, Loop or Scan. The tensor that a product makes keeps its name.
+
+    Args:
+        proto: the model, functions put in place; not changed.
+        slices: S, at least 2.
+        partials: "fp32", "tf32", "bf16" or "fp16".
+
+    Raises:
+        ProfileError: nothing in this model can be split, or a name that is needed is taken.
+    """
+    check_opset(opset_versions(proto).get("", 1), partials)
+    return rewrite_products(
+        proto,
+        kind="ksplit",
+        k_min=slices,
+        rewriter=lambda writer, _: _Splitter(writer, slices=slices, partials=partials),
+    )
+
+
+class _Splitter:
+    """Writes split products; parts of an operand or a weight that several products share are written once."""
+
+    def __init__(self, writer: NodeWriter, *, slices: int, partials: PartialPrecision) -> None:
+        self._writer = writer
+        self.columns = slices
+        self._rounder = Rounder(writer, partials)
+        self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
+        self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
+
+    def write(self, product: Product, row: int) -> None:
+        """Write one product, which takes its order from the given row."""
+        writer = self._writer
+        is_double = product.weight.dtype == np.float64
+        element = onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
+        partials = [writer.unsqueeze(name) for name in self._partial_products(product)]
+        stack = self._rounder.round(writer.add("Concat", partials, axis=0), element)
+        order = writer.add("Gather", [ORDER_INPUT, writer.scalar(row)], axis=0)
+        ordered = writer.split(writer.add("Gather", [stack, order], axis=0), [1] * self.columns, axis=0)
+        total = ordered[0]
+        for summand in ordered[1:]:
+            total = self._rounder.round(writer.add("Add", [total, summand]), element)
+        self._finish(product, total)
+
+    def _partial_products(self, product: Product) -> Iterator[str]:
+        operands, weights = self._operand_parts(product), self._weight_parts(product)
+        for operand, weight in zip(operands, weights, strict=True):
+            factor = self._writer.add("Transpose", [operand], perm=[1, 0]) if product.operand_transposed else operand
+            yield self._writer.add("MatMul", [weight, factor] if product.weight_is_left else [factor, weight])
+
+    def _operand_parts(self, product: Product) -> tuple[str, ...]:
+        key = (product.operand, product.operand_axis, product.k)
+        if key not in self._operands:
+            sizes = _slice_sizes(product.k, self.columns)
+            self._operands[key] = self._writer.split(product.operand, sizes, product.operand_axis)
+        return self._operands[key]
+
+    def _weight_parts(self, product: Product) -> tuple[str, ...]:
+        key = (product.weight_name, product.weight_transposed, product.weight_axis)
+        if key not in self._weights:
+            parts = np.array_split(product.weight, self.columns, axis=product.weight_axis)
+            self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
+        return self._weights[key]
+
+    def _finish(self, product: Product, total: str) -> None:
+        """Scale, add what is to be added, and give the result the name that the rest of the graph knows."""
+        writer, result = self._writer, product.node.output[0]
+        dtype = product.weight.dtype
+        if product.alpha == 1.0 and not product.addend:
+            writer.squeeze(total, result)
+            return
+        total = writer.squeeze(total)
+        if product.alpha != 1.0:
+            alpha = writer.constant(np.array(product.alpha, dtype), "alpha")
+            total = writer.add("Mul", [total, alpha], output="" if product.addend else result)
+        if not product.addend:
+            return
+        addend = product.addend
+        if product.beta != 1.0:
+            addend = writer.add("Mul", [addend, writer.constant(np.array(product.beta, dtype), "beta")])
+        writer.add("Add", [total, addend], output=result)
+
+
+def _slice_sizes(k: int, slices: int) -> list[int]:
+    """The lengths of np.array_split: as even as it goes, longer ones first.
+
+    Example:
+        >>> _slice_sizes(10, 4)
+        [3, 3, 2, 2]
+    """
+    return [k // slices + (index < k % slices) for index in range(slices)]
