@@ -68,6 +68,8 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
         yield _rounded(found)
     if found.float_nodes:
         yield _in_fp64(found)
+    if found.products_quantised:
+        yield _quantised(found)
 
 
 def _setting(setting: SettingShown) -> str:
@@ -103,6 +105,15 @@ def _in_fp64(found: PreparationReport) -> str:
     text = f"fp64, but for {kept:,} of {wording.counted(found.float_nodes, 'node')} without such a kernel, "
     text += f"{100 * found.share_of_multiply_adds_kept_fp32:.3g} % of the multiply-adds"
     return f"{text}: {_listed(found.nodes_kept_fp32)}"
+
+
+def _quantised(found: PreparationReport) -> str:
+    text = f"{wording.counted(len(found.products_quantised), 'product')} in whole numbers of 8 bits, "
+    text += f"{100 * found.share_quantised:.3g} % of the multiply-adds"
+    if found.products_not_quantised:
+        names = [f"{name} ({reason})" for name, reason in found.products_not_quantised]
+        text += f"; not quantised: {_listed(names)}"
+    return text
 
 
 def _listed(names: Sequence[str]) -> str:

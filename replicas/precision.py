@@ -1,6 +1,7 @@
-"""Precision of a graph: round its weights to fp16, or compute in fp64. Precision changes and nothing else does."""
+"""Precision of a graph: fp16 weights, fp64, or products in int8. Precision changes and nothing else does."""
 
 from replicas.precision_fp16 import Fp16Result, round_weights_to_fp16
 from replicas.precision_fp64 import Fp64Result, compute_in_fp64
+from replicas.precision_int8 import Int8Result, quantise_products
 
-__all__ = ["Fp16Result", "Fp64Result", "compute_in_fp64", "round_weights_to_fp16"]
+__all__ = ["Fp16Result", "Fp64Result", "Int8Result", "compute_in_fp64", "quantise_products", "round_weights_to_fp16"]

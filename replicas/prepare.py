@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import onnx
@@ -13,7 +14,7 @@ from replicas.constant_nodes import hold_tensors
 from replicas.cost import node_costs
 from replicas.ksplit import permute_products, split_products
 from replicas.model import Model
-from replicas.precision import compute_in_fp64, round_weights_to_fp16
+from replicas.precision import compute_in_fp64, quantise_products, round_weights_to_fp16
 from replicas.profile import AsBuilt, KPermute, KSplit, NumericProfile, Precision, ProfileError, Summation
 
 CONTENT_BYTES_MAX = 2**31 - 1
@@ -35,6 +36,9 @@ class PreparationReport:
         float_nodes: nodes that take or make float32 tensors, under fp64.
         nodes_kept_fp32: those of them that have no fp64 kernel and stayed fp32 between Casts.
         multiply_adds_kept_fp32: the multiply-adds inside these.
+        products_quantised: products computed in whole numbers of 8 bits.
+        multiply_adds_quantised: the multiply-adds inside these.
+        products_not_quantised: the other products, each with the reason.
     """
 
     multiply_adds: int = 0
@@ -46,6 +50,9 @@ class PreparationReport:
     float_nodes: int = 0
     nodes_kept_fp32: tuple[str, ...] = ()
     multiply_adds_kept_fp32: int = 0
+    products_quantised: tuple[str, ...] = ()
+    multiply_adds_quantised: int = 0
+    products_not_quantised: tuple[tuple[str, str], ...] = ()
 
     @property
     def share_reordered(self) -> float:
@@ -61,6 +68,11 @@ class PreparationReport:
     def share_of_multiply_adds_kept_fp32(self) -> float:
         """The share of the multiply-adds that is computed in fp32 under fp64."""
         return self.multiply_adds_kept_fp32 / self.multiply_adds if self.multiply_adds else 0.0
+
+    @property
+    def share_quantised(self) -> float:
+        """The share of the multiply-adds that is computed in whole numbers."""
+        return self.multiply_adds_quantised / self.multiply_adds if self.multiply_adds else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +135,23 @@ def _in_fp64(proto: onnx.ModelProto, report: PreparationReport) -> Step:
     )
 
 
+def _in_int8(proto: onnx.ModelProto, report: PreparationReport, *, signed: bool) -> Step:
+    result = quantise_products(proto, signed=signed)
+    costs = node_costs(proto)
+    return result.proto, replace(
+        report,
+        products_quantised=result.quantised,
+        multiply_adds_quantised=sum(costs[position].multiply_adds for position in result.positions),
+        products_not_quantised=result.left,
+    )
+
+
 _PRECISIONS: Mapping[Precision, Callable[[onnx.ModelProto, PreparationReport], Step]] = {
     "fp32": _as_it_is,
     "fp16-weights": _with_fp16_weights,
     "fp64": _in_fp64,
+    "int8-s8": partial(_in_int8, signed=True),
+    "int8-u8": partial(_in_int8, signed=False),
 }
 
 

@@ -52,7 +52,7 @@ __all__ = [
 
 ExecutionMode: TypeAlias = Literal["sequential", "parallel"]
 Optimization: TypeAlias = Literal["off", "basic", "extended", "all"]
-Precision: TypeAlias = Literal["fp32", "fp16-weights", "fp64"]
+Precision: TypeAlias = Literal["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8"]
 
 THREADS_MAX = 256
 
@@ -71,7 +71,8 @@ class NumericProfile:
         gelu_approximation: whether the runtime may compute a GELU by its tanh formula. It does so from optimization
             "extended" on, where it has fused the nodes of a GELU; an operator Gelu of the file stays exact.
         precision: "fp32" as the model is; "fp16-weights" rounds the weights and still computes in fp32, as the
-            processor does; "fp64" computes in double where a kernel for it exists.
+            processor does; "fp64" computes in double where a kernel for it exists; "int8-s8" and "int8-u8" quantise
+            products with constant weights dynamically, to signed and to unsigned weights.
         summation: the order in which products are added.
 
     Raises:

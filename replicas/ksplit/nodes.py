@@ -70,6 +70,14 @@ class NodeWriter:
         self.nodes.append(node)
         return tuple(parts)
 
+    def dynamic_quantize(self, tensor: str) -> tuple[str, str, str]:
+        """Quantise a tensor by its own range on each run: whole numbers of 8 bits, their scale and zero point."""
+        whole, scale, zero_point = (self.fresh(what) for what in ("operand", "operand_scale", "operand_zero_point"))
+        node = helper.make_node("DynamicQuantizeLinear", [tensor], [whole, scale, zero_point])
+        node.name = f"{whole}/DynamicQuantizeLinear"
+        self.nodes.append(node)
+        return whole, scale, zero_point
+
     def unsqueeze(self, tensor: str) -> str:
         """Put an axis of length 1 in front."""
         return self._first_axis("Unsqueeze", tensor, "")

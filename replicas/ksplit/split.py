@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
+from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product
 from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult, rewrite_products
@@ -64,7 +65,7 @@ class _Splitter:
         total = ordered[0]
         for summand in ordered[1:]:
             total = self._rounder.round(writer.add("Add", [total, summand]), element)
-        self._finish(product, total)
+        write_epilogue(writer, product, lambda output: writer.squeeze(total, output))
 
     def _partial_products(self, product: Product) -> Iterator[str]:
         operands, weights = self._operand_parts(product), self._weight_parts(product)
@@ -85,24 +86,6 @@ class _Splitter:
             parts = np.array_split(product.weight, self.columns, axis=product.weight_axis)
             self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
         return self._weights[key]
-
-    def _finish(self, product: Product, total: str) -> None:
-        """Scale, add what is to be added, and give the result the name that the rest of the graph knows."""
-        writer, result = self._writer, product.node.output[0]
-        dtype = product.weight.dtype
-        if product.alpha == 1.0 and not product.addend:
-            writer.squeeze(total, result)
-            return
-        total = writer.squeeze(total)
-        if product.alpha != 1.0:
-            alpha = writer.constant(np.array(product.alpha, dtype), "alpha")
-            total = writer.add("Mul", [total, alpha], output="" if product.addend else result)
-        if not product.addend:
-            return
-        addend = product.addend
-        if product.beta != 1.0:
-            addend = writer.add("Mul", [addend, writer.constant(np.array(product.beta, dtype), "beta")])
-        writer.add("Add", [total, addend], output=result)
 
 
 def _slice_sizes(k: int, slices: int) -> list[int]:

@@ -64,6 +64,20 @@ def test_fp64_everywhere_is_said_so() -> None:
     assert list(prepared([replica(0, float_nodes=4)])) == ["replica 0: fp64 in all 4 nodes that compute with floats"]
 
 
+def test_quantised_products_are_counted_and_the_others_named() -> None:
+    found = {
+        "multiply_adds": 10,
+        "multiply_adds_quantised": 9,
+        "products_quantised": ("a", "b"),
+        "products_not_quantised": (("c", "no side is constant"),),
+    }
+    (line,) = prepared([replica(2, **found)])
+    assert line == (
+        "replica 2: 2 products in whole numbers of 8 bits, 90 % of the multiply-adds; "
+        "not quantised: c (no side is constant)"
+    )
+
+
 def test_two_slices_are_said_to_change_nothing() -> None:
     found = {"multiply_adds": 10, "multiply_adds_reordered": 10, "products_reordered": ("a",)}
     (line,) = prepared([replica(0, profile={"summation": {"kind": "ksplit", "slices": 2}}, **found)])

@@ -27,7 +27,7 @@ profiles = st.builds(
     optimization=st.sampled_from(["off", "basic", "extended", "all"]),
     prepacking=st.booleans(),
     gelu_approximation=st.booleans(),
-    precision=st.sampled_from(["fp32", "fp16-weights", "fp64"]),
+    precision=st.sampled_from(["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8"]),
     summation=summations,
 )
 
@@ -54,7 +54,7 @@ def test_all_faults_are_told_at_once() -> None:
         "summation.slices: 1 is not allowed; a whole number from 2 to 256",
         "summation.order: 'draw' is not allowed; did you mean \"drawn\"?",
         "prepacking: 1 is not allowed; true or false",
-        "precision: 'fp8' is not allowed; allowed are fp32, fp16-weights, fp64",
+        "precision: 'fp8' is not allowed; allowed are fp32, fp16-weights, fp64, int8-s8, int8-u8",
     )
 
 
