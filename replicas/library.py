@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from replicas.profile import NumericProfile
-from replicas.profile_faults import fault_in_choice, raise_if
+from replicas.profile_faults import ProfileError, fault_in_choice, raise_if, unknown_keys
 
 LIBRARY_FILE = "profiles.toml"
 
@@ -40,13 +40,45 @@ def named_profiles() -> Mapping[str, NamedProfile]:
         >>> next(iter(named_profiles()))
         'ref'
     """
-    tables = tomllib.loads(files("replicas").joinpath(LIBRARY_FILE).read_text(encoding="utf-8"))
-    return MappingProxyType(
-        {
-            name: NamedProfile(name, table["sentence"], NumericProfile.from_mapping(table["profile"]))
-            for name, table in tables.items()
-        }
-    )
+    return read_profiles(files("replicas").joinpath(LIBRARY_FILE).read_text(encoding="utf-8"))
+
+
+def read_profiles(text: str) -> Mapping[str, NamedProfile]:
+    """Read profiles in the form of the library: a table for each, with a `profile` and, if wanted, a `sentence`.
+
+    Raises:
+        tomllib.TOMLDecodeError: the text is no TOML.
+        ProfileError: all that no profile may say, each with the name of its profile.
+
+    Example:
+        >>> read_profiles("[mine]\\nprofile = { intra_op_threads = 8 }")["mine"].profile.intra_op_threads
+        8
+    """
+    faults: list[str] = []
+    profiles: dict[str, NamedProfile] = {}
+    for name, table in tomllib.loads(text).items():
+        try:
+            profiles[name] = _read(name, table)
+        except ProfileError as error:
+            faults += (f"{name}: {fault}" for fault in error.faults)
+    raise_if(faults if profiles or faults else ["no profile: a table for each, such as [mine]"])
+    return MappingProxyType(profiles)
+
+
+def _read(name: str, table: object) -> NamedProfile:
+    if not isinstance(table, dict):
+        raise ProfileError((f"{table!r} is no table with a profile",))
+    faults = unknown_keys(table, ["sentence", "profile"], prefix="")
+    if not isinstance(table.get("sentence", ""), str):
+        faults.append(f"sentence: {table['sentence']!r} is no text")
+    if not isinstance(table.get("profile"), dict):
+        raise ProfileError((*faults, "profile: missing; a table of settings"))
+    try:
+        profile = NumericProfile.from_mapping(table["profile"])
+    except ProfileError as error:
+        raise ProfileError((*faults, *error.faults)) from None
+    raise_if(faults)
+    return NamedProfile(name, table.get("sentence", ""), profile)
 
 
 def profile_named(name: str) -> NumericProfile:

@@ -32,9 +32,7 @@ def chosen_profiles(text: str) -> Mapping[str, NamedProfile]:
         raise ChoiceError("--profiles names none; names with commas between, or a file that ends in .toml")
     unknown = [name for name in names if name not in library]
     if unknown:
-        raise ChoiceError(
-            f'no profile "{unknown[0]}"; {did_you_mean(unknown[0], library)}'
-        )
+        raise ChoiceError(f'no profile "{unknown[0]}"; {did_you_mean(unknown[0], library)}')
     return {name: library[name] for name in names}
 
 

@@ -47,4 +47,5 @@ KNOBS: tuple[Knob, ...] = (
     Knob("optimization=basic", {"optimization": "basic"}),
     Knob("optimization=extended", {"optimization": "extended"}),
     Knob("prepacking=false", {"prepacking": False}),
+    Knob("gelu_approximation=true", {"gelu_approximation": True}),
 )

@@ -21,8 +21,10 @@ from replicas.forms import Top1Form
 from replicas.model import ModelError
 from replicas.model_check import reason_of_randomness
 from replicas.outputs import OutputError, Outputs, outputs_digest
-from replicas.profile import KSplit, NumericProfile, ProfileError
+from replicas.profile import NumericProfile
+from replicas.profile_faults import ProfileError
 from replicas.replica import AnswerStore, Replica
+from replicas.summation import AsBuilt
 from replicas.workload import SingleRun
 from simcore.streams import Streams
 
@@ -257,7 +259,7 @@ def _gives(replica: Replica, request: int, bits: bytes) -> bool:
 
 
 def _draws_order(profile: NumericProfile) -> bool:
-    return isinstance(profile.summation, KSplit) and profile.summation.order == "drawn"
+    return not isinstance(profile.summation, AsBuilt) and profile.summation.order == "drawn"
 
 
 def _is_all_nan(outputs: Outputs) -> bool:

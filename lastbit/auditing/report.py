@@ -155,7 +155,8 @@ def _distance(pair: Pair) -> str:
 
 
 def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
-    told = [each for each in audit.profiles if each.forecast is not None and each.changed and each.changed.failures]
+    alike = {name for names in audit.classes["bytes"] for name in names[1:]}  # what is told of the first is told of all
+    told = [each for each in audit.profiles if each.forecast is not None and each.name not in alike]
     if told:
         yield layout.line("  ", "Flips of the top 1 against ref, in 10,000 requests", indent=2)
     for each in told:

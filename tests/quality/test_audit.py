@@ -147,7 +147,7 @@ def test_a_profile_that_the_model_refuses_is_a_row_and_no_crash(tmp_path: Path) 
 
     refused = {each.name: each.refused for each in audit.profiles}
     assert refused["ref"] is None
-    assert "nothing to split" in str(refused["ksplit8-fp32"])
+    assert "finds no product" in str(refused["ksplit8-fp32"])
     assert audit.classes["bytes"] == (("ref",),)
 
 

@@ -44,7 +44,7 @@ def test_no_module_has_the_name_of_what_the_face_offers() -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'rum'; it has Result"):
+    with pytest.raises(AttributeError, match="has no attribute 'rum'; it has Audit, Result"):
         _ = lastbit.rum
 
 

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from onnx.parser import parse_model
 
 from replicas.engine import OnnxRuntimeEngine
-from replicas.library import NamedProfile, named_profiles, profile_named
+from replicas.library import NamedProfile, named_profiles, profile_named, read_profiles
 from replicas.model import Model
 from replicas.profile import NumericProfile, ProfileError
 
@@ -59,3 +59,21 @@ def test_every_profile_of_the_library_runs_and_computes_the_same_function(named:
         rows, columns = engine.order_shape
         order = np.tile(np.arange(columns), (rows, 1))
     assert np.allclose(engine.run(x, order)["y"], expected, atol=0.5)
+
+
+def test_a_file_of_profiles_is_refused_with_all_that_is_wrong_in_it() -> None:
+    text = "[a]\nsentence = 3\nprofile = { intra_op_thread = 2 }\n[b]\nx = 1\n[c]\nprofile = { prepacking = false }"
+    with pytest.raises(ProfileError) as caught:
+        read_profiles(text)
+    assert [fault.split(";")[0] for fault in caught.value.faults] == [
+        "a: sentence: 3 is no text",
+        "a: intra_op_thread: unknown key",
+        "b: x: unknown key",
+        "b: profile: missing",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "ref = 1"])
+def test_a_file_without_profiles_is_refused(text: str) -> None:
+    with pytest.raises(ProfileError):
+        read_profiles(text)

@@ -1,0 +1,79 @@
+"""`lastbit audit` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import own_models
+
+from lastbit.cli import exit_code_of
+
+QUICK = ("--samples", "4", "--profiles", "ref,threads4,noprepack", "--quiet")
+
+
+def test_the_report_names_classes_knobs_and_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["audit", "digits-mlp", *QUICK]) == 0
+    out, err = capsys.readouterr()
+    assert "2 classes by bytes, one by top 1" in out
+    assert "A                        ref, threads4\n" in out
+    assert "prepacking=false         from ref LIVE on 4 of 4" in out
+    assert "intra_op_threads=4       from ref inert" in out
+    assert "prescribe the default settings" in out
+    assert err == ""
+
+
+def test_json_holds_what_the_report_says_and_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--json", "--fleet", "ref=3,noprepack=2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["format"] == "lastbit.audit/1"
+    assert found["classes"]["bytes"] == [["ref", "threads4"], ["noprepack"]]
+    assert [each["form"] for each in found["quorum"]] == ["bytes", "top1"]
+    assert found["quorum"][0]["mean"] == pytest.approx(
+        2 * 1 / 5
+    )  # of 5 machines one is left out: 3 of ref remain if it is none of them
+
+
+@pytest.mark.parametrize(("gate", "code"), [("classes", 7), ("flips", 0)])
+def test_a_gate_has_an_exit_code_of_its_own(gate: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--fail-on", gate]) == code
+    assert "classes by bytes" in capsys.readouterr().out
+
+
+def test_a_model_of_the_users_own_with_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_models.tokens(tmp_path / "tokens.onnx")
+    assert exit_code_of(["audit", str(path), *QUICK, "--dim", "batch=2", "--range", "ids=0:5"]) == 0
+    assert "ids int64 [2, 8] 0:5" in capsys.readouterr().out
+
+
+def test_a_file_of_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.toml").write_text("[mine]\nprofile = { intra_op_threads = 3 }\n")
+    assert exit_code_of(["audit", "digits-mlp", "--samples", "2", "--profiles", str(tmp_path / "mine.toml")]) == 0
+    assert "A                        ref, mine\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.onnx"], "nope.onnx: no such file"),
+        (["digits-mpl"], 'no bundled model is called "digits-mpl"; did you mean "digits-mlp"?'),
+        (["digits-mlp", "--profiles", "thread4"], 'no profile "thread4"; did you mean "threads4"?'),
+        (["digits-mlp", "--profiles", ","], "--profiles names none"),
+        (["digits-mlp", "--profiles", "nope.toml"], "nope.toml: cannot be read: No such file"),
+        (["digits-mlp", "--samples", "0"], "0 samples; at least 1"),
+        (["digits-mlp", "--fleet", "ref=0.5"], "the shares add up to 0.5"),
+        (["digits-mlp", "--output", "nope"], 'digits-mlp has no output "nope"'),
+        (["digits-mlp", "--replicas", "0"], "--replicas"),
+        (["digits-mlp", "--fail-on", "anything"], "--fail-on"),
+        ([], "MODEL"),
+    ],
+)
+def test_bad_usage_is_one_message_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(["audit", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Traceback" not in err
+    assert out == ""
