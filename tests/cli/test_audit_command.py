@@ -32,7 +32,7 @@ def test_json_holds_what_the_report_says_and_more(capsys: pytest.CaptureFixture[
     assert [each["form"] for each in found["quorum"]] == ["bytes", "top1"]
     assert found["quorum"][0]["mean"] == pytest.approx(
         2 * 1 / 5
-    )  # of 5 machines one is left out: 3 of ref remain if it is none of them
+    )
 
 
 @pytest.mark.parametrize(("gate", "code"), [("classes", 7), ("flips", 0)])
