@@ -1,4 +1,5 @@
-"""The `profile` tables of fleet and replicas: judged by `replicas.profile`, which knows what a profile may say."""
+"""The `profile` of fleet and replicas: a table judged by `replicas.profile`, which knows what a profile may say, or the
+name of one in the library."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from lastbit.did_you_mean import did_you_mean
+from lastbit.scenario.faults import shown
+from replicas.library import named_profiles
 from replicas.profile import SLICES_MAX, SLICES_MIN, THREADS_MAX, KPermute, KSplit, NumericProfile
 from replicas.summation import SUMMATION_TABLES
 
@@ -28,6 +33,16 @@ def profile_of(*tables: Mapping[str, Any]) -> NumericProfile:
     return NumericProfile.from_mapping(merged)
 
 
+def _named(found: object) -> object:
+    """The table behind a name: every key of it, so that a named profile leaves nothing to the fleet's."""
+    if not isinstance(found, str):
+        return found
+    if found not in named_profiles():
+        message = f"{shown(found)} is no profile of the library; {did_you_mean(found, named_profiles())}"
+        raise PydanticCustomError("profile_name", "{message}", {"message": message})
+    return named_profiles()[found].profile.to_mapping()
+
+
 def _judged(found: dict[str, Any]) -> dict[str, Any]:
     NumericProfile.from_mapping(found)  # raises a ProfileError that holds every fault
     return found
@@ -38,7 +53,8 @@ def _json_schema() -> dict[str, Any]:
     properties["summation"] = {
         "anyOf": [{"const": "as-built"}, *(_summation(kind, table) for kind, table in SUMMATION_TABLES.items())]
     }
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+    table = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"anyOf": [{"enum": list(named_profiles())}, table]}
 
 
 def _summation(kind: str, table: type[KSplit | KPermute]) -> dict[str, Any]:
@@ -63,4 +79,6 @@ def _property(hint: Any, number_min: int, number_max: int) -> dict[str, Any]:
     return {"type": "boolean"} if hint is bool else {"type": "integer", "minimum": number_min, "maximum": number_max}
 
 
-ProfileTable: TypeAlias = Annotated[dict[str, Any], AfterValidator(_judged), WithJsonSchema(_json_schema())]
+ProfileTable: TypeAlias = Annotated[
+    dict[str, Any], BeforeValidator(_named), AfterValidator(_judged), WithJsonSchema(_json_schema())
+]

@@ -102,8 +102,9 @@ def test_the_schemas_are_json() -> None:
     scenario = json.loads(typed("schema").stdout)
     assert {"chain", "model", "divergence"} <= set(scenario["properties"])
     assert scenario["required"] == ["chain", "model"]
-    profile = scenario["$defs"]["Fleet"]["properties"]["profile"]["properties"]
-    assert profile["precision"]["enum"] == ["fp32", "fp16-weights", "fp64"]
+    named, table = scenario["$defs"]["Fleet"]["properties"]["profile"]["anyOf"]
+    assert "noprepack" in named["enum"]
+    assert table["properties"]["precision"]["enum"] == ["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8"]
     assert "trace_digest" in json.loads(typed("schema", "--result").stdout)["$defs"]["Result"]["properties"]
 
 

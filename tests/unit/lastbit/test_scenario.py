@@ -10,6 +10,7 @@ import pytest
 
 from lastbit import resources
 from lastbit.scenario import Fault, Scenario, ScenarioError, load_scenario
+from replicas.library import named_profiles
 from replicas.profile import KSplit, NumericProfile, ProfileError
 
 MINIMAL = '[chain]\nreplicas = 4\nblocks = 10\n[model]\nname = "digits-mlp"\n'
@@ -253,9 +254,32 @@ def test_overrides_make_another_scenario_and_are_judged(tmp_path: Path) -> None:
         scenario.with_overrides(blocks=0)
 
 
+def test_a_profile_may_be_one_of_the_library_which_leaves_nothing_to_the_fleets(tmp_path: Path) -> None:
+    text = """
+        [fleet]
+        profile = { intra_op_threads = 8 }
+        [[replica]]
+        id = 1
+        profile = "noprepack"
+    """
+    fleet, named, *_ = read(tmp_path, MINIMAL + text).replicas()
+    assert fleet.profile == NumericProfile(intra_op_threads=8)
+    assert named.profile == named_profiles()["noprepack"].profile
+
+
+def test_a_profile_that_the_library_lacks_is_refused_with_what_was_probably_meant(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r'fleet\.profile +"noprepak" is no profile .* did you mean "noprepack"'):
+        read(tmp_path, MINIMAL + '[fleet]\nprofile = "noprepak"\n')
+
+
+def test_a_profile_that_is_neither_a_name_nor_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"fleet\.profile +3 is not a table"):
+        read(tmp_path, MINIMAL + "[fleet]\nprofile = 3\n")
+
+
 @pytest.mark.parametrize("bound", ["minimum", "maximum"])
 def test_the_schema_tells_the_bounds_of_a_profile_that_are_checked(bound: str) -> None:
-    profile = Scenario.model_json_schema()["$defs"]["Fleet"]["properties"]["profile"]["properties"]
+    profile = Scenario.model_json_schema()["$defs"]["Fleet"]["properties"]["profile"]["anyOf"][1]["properties"]
     slices = profile["summation"]["anyOf"][1]["properties"]["slices"][bound]
     threads = profile["intra_op_threads"][bound]
     beyond = -1 if bound == "minimum" else 1
