@@ -3,7 +3,8 @@
 K-split, as a GPU's atomics: each constant-weight product `A x W` is cut along K into S slices. The partial products are
 rounded where the profile says so, put in the order of this node's own row of the input `lastbit.order`, and added left
 to right. K-permutation: the K dimension of both sides is gathered in the order of the row, and the runtime's own kernel
-adds. Any order gives the same function; only the rounding differs.
+adds. A convolution is a product as well; its K is the input channels of a group. Any order gives the same function;
+only the rounding differs.
 """
 
 from replicas.ksplit.permute import permute_products

@@ -42,6 +42,13 @@ class NodeWriter:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
         return output
 
+    def like(self, node: onnx.NodeProto, inputs: Sequence[str]) -> str:
+        """Append a node with the operator and attributes of another, and return its first output's name."""
+        output = self.fresh(node.op_type.lower())
+        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=f"{output}/{node.op_type}"))
+        self.nodes[-1].attribute.extend(node.attribute)
+        return output
+
     def constant(self, values: NDArray[Any], what: str) -> str:
         """Append an initializer, and return its name."""
         name = self.fresh(what)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
+from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.nodes import NodeWriter
-from replicas.ksplit.products import Product
-from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult, rewrite_products
+from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
 from replicas.profile import ProfileError
 
 K_MIN = 2
@@ -18,7 +19,9 @@ OPSET_MIN = 9
 
 
 def permute_products(proto: onnx.ModelProto) -> RewriteResult:
-    """Gather both sides of every MatMul and Gemm with a constant side along K, in the order of the product's own row.
+    """Gather both sides of every MatMul, Gemm and Conv with a constant side along K, in the order of its own row.
+
+    The K of a Conv is the input channels of a group; all groups of one Conv take the same order.
 
     The order has as many columns as the longest K. A shorter product reads the same kind of row and passes over what it
     does not have: of the row 3 0 4 1 2, a product with K = 3 takes 0 1 2. So each row is a permutation of all columns,
@@ -43,19 +46,33 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
 class _Permuter:
     """Writes products whose sides are gathered along K."""
 
-    def __init__(self, writer: NodeWriter, products: Sequence[Product]) -> None:
+    def __init__(self, writer: NodeWriter, products: Sequence[Rewritable]) -> None:
         self._writer = writer
         self.columns = max(product.k for product in products)
 
-    def write(self, product: Product, row: int) -> None:
+    def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row."""
-        order = self._order(product.k, row)
-        operand = self._writer.add("Gather", [product.operand, order], axis=product.operand_axis)
-        weight = self._writer.add("Gather", [product.weight_name, order], axis=_stored_weight_axis(product))
+        writer, order = self._writer, self._order(product.k, row)
+        weight = writer.add("Gather", [product.weight_name, order], axis=_stored_weight_axis(product))
         permuted = onnx.NodeProto()
         permuted.CopyFrom(product.node)
-        permuted.input[0], permuted.input[1] = (weight, operand) if product.weight_is_left else (operand, weight)
-        self._writer.nodes.append(permuted)
+        if isinstance(product, Convolution):
+            channels = self._of_all_groups(order, product)
+            permuted.input[0] = writer.add("Gather", [product.operand, channels], axis=1)
+            permuted.input[1] = weight
+        else:
+            operand = writer.add("Gather", [product.operand, order], axis=product.operand_axis)
+            permuted.input[0], permuted.input[1] = (weight, operand) if product.weight_is_left else (operand, weight)
+        writer.nodes.append(permuted)
+
+    def _of_all_groups(self, order: str, convolution: Convolution) -> str:
+        """The order of one group's channels, repeated for each group from its first channel on."""
+        if convolution.groups == 1:
+            return order
+        writer = self._writer
+        first_channels = np.arange(convolution.groups)[:, None] * convolution.k
+        by_group = writer.add("Add", [writer.constant(first_channels, "first_channels"), order])
+        return writer.add("Reshape", [by_group, writer.integers([-1])])
 
     def _order(self, k: int, row: int) -> str:
         writer = self._writer
@@ -65,6 +82,8 @@ class _Permuter:
         return writer.add("Compress", [order, writer.add("Less", [order, writer.scalar(k)])], axis=0)
 
 
-def _stored_weight_axis(product: Product) -> int:
+def _stored_weight_axis(product: Rewritable) -> int:
     """The axis of the weight that is K, in the tensor that the node reads: not yet transposed."""
+    if isinstance(product, Convolution):
+        return 1
     return 1 - product.weight_axis if product.weight_transposed else product.weight_axis

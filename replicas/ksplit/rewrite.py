@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import onnx
 from onnx import helper
@@ -12,12 +12,15 @@ from onnx import helper
 from replicas.graph_names import drop_unused, names_in
 from replicas.graph_walk import describe_node, opset_versions
 from replicas.ksplit.constants import ConstantValues
+from replicas.ksplit.convolutions import Convolution, find_convolution
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product, find_product
 from replicas.profile import ProfileError
 from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
+
+Rewritable: TypeAlias = Product | Convolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class ProductRewriter(Protocol):
     @property
     def columns(self) -> int: ...
 
-    def write(self, product: Product, row: int) -> None:
+    def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row. The tensor that it makes keeps its name."""
 
 
@@ -59,9 +62,9 @@ def rewrite_products(
     *,
     kind: str,
     k_min: int,
-    rewriter: Callable[[NodeWriter, Sequence[Product]], ProductRewriter],
+    rewriter: Callable[[NodeWriter, Sequence[Rewritable]], ProductRewriter],
 ) -> RewriteResult:
-    """Rewrite every MatMul and Gemm of the main graph that has one constant side of floats.
+    """Rewrite every MatMul and Gemm of the main graph that has one constant side of floats, and every such Conv.
 
     A product inside an If, Loop or Scan stays as it is.
 
@@ -80,18 +83,21 @@ def rewrite_products(
     if ORDER_INPUT in taken:
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
     constants, facts = ConstantValues(model), infer_shapes(model)
-    found = [find_product(node, constants, facts, k_min) for node in model.graph.node]
+    found = [
+        find_product(node, constants, facts, k_min) or find_convolution(node, constants, k_min)
+        for node in model.graph.node
+    ]
     left_as_built = tuple(
         (describe_node(node), each) for node, each in zip(model.graph.node, found, strict=True) if isinstance(each, str)
     )
-    products = [each for each in found if isinstance(each, Product)]
+    products = [each for each in found if isinstance(each, Rewritable)]
     if not products:
         raise ProfileError((_nothing_to_rewrite(kind, left_as_built),))
     writer = NodeWriter(opset=opset_versions(model).get("", 1), taken=taken, prefix=f"lastbit.{kind}.")
     products_written = rewriter(writer, products)
     rows = iter(range(len(products)))
     for node, each in zip(model.graph.node, found, strict=True):
-        if isinstance(each, Product):
+        if isinstance(each, Rewritable):
             products_written.write(each, row=next(rows))
         else:
             writer.nodes.append(node)
@@ -101,7 +107,7 @@ def rewrite_products(
         proto=model,
         columns=products_written.columns,
         rewritten=tuple(describe_node(product.node) for product in products),
-        positions=tuple(position for position, each in enumerate(found) if isinstance(each, Product)),
+        positions=tuple(position for position, each in enumerate(found) if isinstance(each, Rewritable)),
         left_as_built=left_as_built,
     )
 
@@ -109,7 +115,7 @@ def rewrite_products(
 def _nothing_to_rewrite(kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
     fault = f"summation: {kind} finds no product in this model"
     if not left_as_built:
-        return f"{fault}: it has no MatMul and no Gemm outside subgraphs; use as-built"
+        return f"{fault}: it has no MatMul, Gemm or Conv outside subgraphs; use as-built"
     place, reason = left_as_built[0]
     return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use as-built"
 

@@ -8,23 +8,25 @@ import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
+from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product
-from replicas.ksplit.rewrite import ORDER_INPUT, RewriteResult, rewrite_products
+from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision
 
 
 def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
-    """Split every MatMul and Gemm of the main graph that has one constant side of floats.
+    """Split every MatMul, Gemm and Conv of the main graph that has one constant side of floats.
 
     What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
     running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
-    alpha, and beta times the addend is added last, both in the precision of the graph.
+    alpha, and beta times the addend is added last, both in the precision of the graph; so is the bias of a Conv.
 
-    K is cut as evenly as it goes, longer slices first. A product with K < `slices` stays whole, and so does one inside
-    an If, Loop or Scan. The tensor that a product makes keeps its name.
+    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. A product
+    with K < `slices` stays whole, and so does one inside an If, Loop or Scan. The tensor that a product makes keeps its
+    name.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -53,19 +55,29 @@ class _Splitter:
         self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
 
-    def write(self, product: Product, row: int) -> None:
+    def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row."""
-        writer = self._writer
+        if isinstance(product, Convolution):
+            total = self._ordered_sum(self._partial_convolutions(product), row, onnx.TensorProto.FLOAT)
+            self._finish_convolution(product, total)
+            return
         is_double = product.weight.dtype == np.float64
         element = onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
-        partials = [writer.unsqueeze(name) for name in self._partial_products(product)]
-        stack = self._rounder.round(writer.add("Concat", partials, axis=0), element)
+        total = self._ordered_sum(self._partial_products(product), row, element)
+        write_epilogue(self._writer, product, lambda output: self._writer.squeeze(total, output))
+
+    def _ordered_sum(self, partials: Iterator[str], row: int, element: int) -> str:
+        """Round the partial products, and add them left to right in the order of a row; each has one axis more."""
+        writer = self._writer
+        stack = self._rounder.round(
+            writer.add("Concat", [writer.unsqueeze(each) for each in partials], axis=0), element
+        )
         order = writer.add("Gather", [ORDER_INPUT, writer.scalar(row)], axis=0)
         ordered = writer.split(writer.add("Gather", [stack, order], axis=0), [1] * self.columns, axis=0)
         total = ordered[0]
         for summand in ordered[1:]:
             total = self._rounder.round(writer.add("Add", [total, summand]), element)
-        write_epilogue(writer, product, lambda output: writer.squeeze(total, output))
+        return total
 
     def _partial_products(self, product: Product) -> Iterator[str]:
         operands, weights = self._operand_parts(product), self._weight_parts(product)
@@ -86,6 +98,32 @@ class _Splitter:
             parts = np.array_split(product.weight, self.columns, axis=product.weight_axis)
             self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
         return self._weights[key]
+
+    def _partial_convolutions(self, convolution: Convolution) -> Iterator[str]:
+        operands = self._channel_parts(convolution)
+        weights = np.array_split(convolution.weight, self.columns, axis=1)
+        for operand, weight in zip(operands, weights, strict=True):
+            yield self._writer.like(convolution.node, [operand, self._writer.constant(weight, "weight")])
+
+    def _channel_parts(self, convolution: Convolution) -> tuple[str, ...]:
+        """A slice of the input channels of each group; the groups stay apart."""
+        writer, k, groups = self._writer, convolution.k, convolution.groups
+        if groups == 1:
+            return writer.split(convolution.operand, _slice_sizes(k, self.columns), axis=1)
+        channels = np.array_split(np.arange(groups * k).reshape(groups, k), self.columns, axis=1)
+        return tuple(
+            writer.add("Gather", [convolution.operand, writer.integers(each.reshape(-1).tolist())], axis=1)
+            for each in channels
+        )
+
+    def _finish_convolution(self, convolution: Convolution, total: str) -> None:
+        writer, result = self._writer, convolution.node.output[0]
+        if not convolution.bias:
+            writer.squeeze(total, result)
+            return
+        places = convolution.weight.ndim - 2
+        bias = writer.add("Reshape", [convolution.bias, writer.integers([1, -1] + [1] * places)])
+        writer.add("Add", [writer.squeeze(total), bias], output=result)
 
 
 def _slice_sizes(k: int, slices: int) -> list[int]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from replicas.ksplit import ORDER_INPUT
 from replicas.model import Model
@@ -34,6 +35,7 @@ class Case:
     magnitude: NDArray[np.float64]
     k: int
     products: int
+    terms_per_k: int = 1
 
 
 @st.composite
@@ -124,6 +126,50 @@ def shared_weights(draw: st.DrawFn) -> Case:
     return Case(build(nodes, initializers, {"x": x}), {"x": x}, reference, magnitude, k, 2)
 
 
+@st.composite
+def convolutions(draw: st.DrawFn) -> Case:
+    """One or two axes of places, groups, strides, gaps and edges; the reference is ONNX's own, in float64."""
+    axes, groups, k = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(4, 9))
+    kernel = [draw(st.integers(1, 3)) for _ in range(axes)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((draw(st.integers(1, 2)), groups * k, *[draw(st.integers(5, 7))] * axes)).astype(np.float32)
+    w = rng.standard_normal((groups * draw(st.integers(1, 3)), k, *kernel)).astype(np.float32)
+    bias = rng.standard_normal(w.shape[:1]).astype(np.float32)
+    nodes, initializers, w = reach(w, draw(st.sampled_from(["initializer", "constant", "identity", "cast-scale"])))
+    attributes = {"group": groups, "strides": [draw(st.integers(1, 2)) for _ in range(axes)]}
+    if draw(st.booleans()):
+        attributes |= {"auto_pad": draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER"]))}
+    else:
+        attributes |= {
+            "pads": [draw(st.integers(0, 1)) for _ in range(2 * axes)],
+            "dilations": [draw(st.integers(1, 2)) for _ in range(axes)],
+        }
+    names, inputs = ["x", "w"], {"x": x}
+    if has_bias := draw(st.booleans()):
+        names.append("c")
+        if draw(st.booleans()):
+            initializers.append(numpy_helper.from_array(bias, "c"))
+        else:
+            inputs["c"] = bias
+    conv = helper.make_node("Conv", names, ["y"], name="conv", **attributes)
+    double = [each.astype(np.float64) for each in ([x, w, bias] if has_bias else [x, w])]
+    exact, magnitude = convolved(conv, double), convolved(conv, [abs(each) for each in double])
+    terms = int(np.prod(kernel))
+    return Case(build([*nodes, conv], initializers, inputs), inputs, exact, magnitude, k, 1, terms)
+
+
+def convolved(node: onnx.NodeProto, operands: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A Conv by ONNX's reference, in float64."""
+    names = list(node.input)
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, None) for name in names]
+    output = helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, None)
+    proto = helper.make_model(
+        helper.make_graph([node], "conv", values, [output]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    result: NDArray[np.float64] = ReferenceEvaluator(proto).run(None, dict(zip(names, operands, strict=True)))[0]
+    return result
+
+
 REACHED = ["initializer", "constant", "identity", "transpose", "cast-scale", "dequantize"]
 
 
@@ -173,7 +219,7 @@ def run(prepared: PreparedModel, inputs: dict[str, Array], order: NDArray[np.int
 
 def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[np.float64]:
     """K·eps·|A||B| for the products, and what rounding S partial products and S - 1 sums to fewer bits may add."""
-    roundings = (case.k + 3) * UNIT_ROUNDOFF["fp32"]  # + 3: alpha, beta, the last addition
+    roundings = (case.k * case.terms_per_k + 3) * UNIT_ROUNDOFF["fp32"]  # + 3: alpha, beta, the last addition
     if partials != "fp32":
         roundings += (slices + 1) * UNIT_ROUNDOFF[partials]
     tiny = 4 * slices * SMALLEST_SUBNORMAL[partials]
@@ -181,7 +227,9 @@ def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[
 
 
 CASES = pytest.mark.parametrize(
-    "cases", [gemms(), matmuls(), shared_weights()], ids=["gemm", "matmul", "shared-weight"]
+    "cases",
+    [gemms(), matmuls(), shared_weights(), convolutions()],
+    ids=["gemm", "matmul", "shared-weight", "convolution"],
 )
 
 
