@@ -144,6 +144,11 @@ class OnnxRuntimeEngine:
     def __str__(self) -> str:
         return self._subject
 
+    @property
+    def prepared(self) -> PreparedModel:
+        """The model rewritten for the profile, before the runtime optimises it."""
+        return self._prepared
+
     @cached_property
     def report(self) -> EngineReport:
         """What was done to the model, and which settings took effect. Made when asked for: it takes another session."""
@@ -159,11 +164,16 @@ class OnnxRuntimeEngine:
             )
         return order
 
-    def _make_session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    def _make_session(
+        self, options: onnxruntime.SessionOptions, content: bytes | None = None
+    ) -> onnxruntime.InferenceSession:
         try:
             # Without enable_fallback=0 the runtime tries once more, and says so on stdout, where results go.
             return onnxruntime.InferenceSession(
-                self._prepared.content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+                self._prepared.content if content is None else content,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,
             )
         except Exception as error:  # as in run
             raise EngineError(f"{self._subject}: the runtime makes no session: {_shorten(error)}") from error
@@ -171,7 +181,8 @@ class OnnxRuntimeEngine:
     def _settings_shown(self) -> tuple[SettingShown, ...]:
         found = self._session.get_session_options()
         read_back = "read back from the session"
-        before, after = self._operators_before_and_after()
+        before = _operators(onnx.load_from_string(self._prepared.content))
+        after = _operators(self.optimised_graph())
         remain, new = before & after, after - before
         rewritten = f"of {before.total()} nodes {remain.total()} remain, {new.total()} are new"
         return (
@@ -191,15 +202,22 @@ class OnnxRuntimeEngine:
             ),
         )
 
-    def _operators_before_and_after(self) -> tuple[_Operators, _Operators]:
-        """What the graph is made of, and what the one that the runtime saves after its optimisation is."""
+    def optimised_graph(self) -> onnx.ModelProto:
+        """The graph that the session really runs, as the runtime saves it after its optimisation. Takes a session."""
         with TemporaryDirectory(prefix="lastbit-") as folder:
             saved = Path(folder) / "optimised.onnx"
             options = _session_options(self._profile)
             options.optimized_model_filepath = str(saved)
             self._make_session(options)
-            after = _operators(onnx.load(saved))
-        return _operators(onnx.load_from_string(self._prepared.content)), after
+            return onnx.load(saved)
+
+    def session_as_it_stands(self, content: bytes) -> onnxruntime.InferenceSession:
+        """A session on another graph, serialised, with this engine's settings, but nothing optimised.
+
+        Raises:
+            EngineError: the runtime makes no session of it.
+        """
+        return self._make_session(_session_options(replace(self._profile, optimization="off")), content)
 
 
 class EnginePool:
