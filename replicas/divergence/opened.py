@@ -125,6 +125,7 @@ class _Opener:
         self._channels = channels
         self._operators = operators
         self._taken = names_in(opened.graph)
+        self._types: dict[str, str] = {}
 
     def open(self) -> OpenedModel:
         graph = self._opened.graph
@@ -148,33 +149,31 @@ class _Opener:
         nodes = []
         for node in list(graph.node):
             nodes.append(self._node(node, types, constants))
+            for body in nodes[-1].bodies.values():
+                graph.output.extend(onnx.ValueInfoProto(name=name) for name in body.held_by.values())
             for tensor in nodes[-1].outputs:
                 if tensor and tensor not in fetches and (types is None or types.get(tensor) in FETCHABLE):
-                    self._fetch(graph, tensor, known, outputs, fetches)
+                    held = self._output(graph, tensor, known, outputs)
+                    if held is not None:
+                        fetches[tensor] = held
+                        self._types[held] = "" if types is None else types[tensor]
         return OpenedGraph(tuple(nodes), inputs, outputs, fetches, known.names)
 
-    def _fetch(
-        self,
-        graph: onnx.GraphProto,
-        tensor: str,
-        known: LogicalNames,
-        outputs: tuple[str, ...],
-        fetches: dict[str, str],
-    ) -> None:
+    def _output(self, graph: onnx.GraphProto, tensor: str, known: LogicalNames, outputs: tuple[str, ...]) -> str | None:
+        """Add an output that holds a tensor, and give its name; None where its layout cannot be undone."""
         held = tensor
         if tensor in known.blocked:
             channels = known.blocked[tensor]
             if channels is None:
-                return
+                return None
             held = fresh_name(PREFIX, self._taken)
-            graph.node.append(
-                helper.make_node("ReorderOutput", [tensor], [held], domain=BLOCKED_DOMAIN, channels=channels)
-            )
+            undo = helper.make_node("ReorderOutput", [tensor], [held], domain=BLOCKED_DOMAIN, channels=channels)
+            graph.node.append(undo)
         elif tensor in outputs:
             held = fresh_name(PREFIX, self._taken)
             graph.node.append(helper.make_node("Identity", [tensor], [held]))
         graph.output.append(onnx.ValueInfoProto(name=held))
-        fetches[tensor] = held
+        return held
 
     def _node(
         self, node: onnx.NodeProto, types: Mapping[str, str] | None, constants: Mapping[str, onnx.TensorProto]
@@ -193,35 +192,27 @@ class _Opener:
     ) -> dict[str, OpenedBody]:
         graphs = {each.name: each.g for each in node.attribute if each.name in BODIES[node.op_type]}
         bodies: dict[str, OpenedBody] = {}
-        added: dict[str, list[str]] = {}
-        elements: dict[str, str] = {}
         for branch, graph in graphs.items():
             given = len(graph.output)
             inner = self._inner_types(graph, types, constants)
             opened = self._graph(graph, {**types, **inner}, (), constants)
-            added[branch] = [each.name for each in list(graph.output)[given:]]
-            held_by = {name: fresh_name(PREFIX, self._taken) for name in added[branch]}
+            added = [each.name for each in list(graph.output)[given:]]
+            held_by = {name: fresh_name(PREFIX, self._taken) for name in added}
+            self._types.update((outer, self._types[name]) for name, outer in held_by.items())
             bodies[branch] = OpenedBody(opened, held_by)
-            held_types = {held: inner.get(tensor, "tensor(float)") for tensor, held in opened.fetches.items()}
-            elements.update((held_by[held], kind) for held, kind in held_types.items())
+        all_held = [body.held_by for body in bodies.values()]
         for branch, graph in graphs.items():
-            self._fill_up(graph, [body.held_by for body in bodies.values()], bodies[branch].held_by, elements)
-        node.output.extend(name for body in bodies.values() for name in body.held_by.values())
+            self._fill_up(graph, all_held, bodies[branch].held_by)
+        node.output.extend(name for held_by in all_held for name in held_by.values())
         return bodies
 
-    def _fill_up(
-        self,
-        graph: onnx.GraphProto,
-        all_held: list[Mapping[str, str]],
-        own: Mapping[str, str],
-        elements: Mapping[str, str],
-    ) -> None:
+    def _fill_up(self, graph: onnx.GraphProto, all_held: list[Mapping[str, str]], own: Mapping[str, str]) -> None:
         """Put the outputs of a branch in the order of the node's, with empty ones where they are another branch's."""
         given = list(graph.output)[: len(graph.output) - len(own)]
         names: list[str] = []
         for held_by in all_held:
             for inner, outer in held_by.items():
-                names.append(inner if held_by is own else self._empty(graph, elements[outer]))
+                names.append(inner if held_by is own else self._empty(graph, self._types[outer]))
         del graph.output[:]
         graph.output.extend(given)
         graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)

@@ -11,7 +11,7 @@ tensor and before any Cast back: a Cast would hide a difference that the next no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,6 +26,7 @@ from replicas.divergence.places import NodeName, TensorKey, describe_nodes
 from replicas.divergence.unrolled import ExecutedNode
 from replicas.divergence.watch import Watch, Watched
 from replicas.graph_names import used_names
+from replicas.graph_walk import nodes_at_any_depth
 from replicas.outputs import Outputs, Value, canonical, outputs_digest
 
 __all__ = ["Divergence", "Unsaid", "first_divergence"]
@@ -225,10 +226,8 @@ class _Comparison:
         """The first differing weight that the model makes a tensor from, the common tensors before it aside."""
         if not self._unlike_weights:
             return None
-        start = key.place[0].node if key.place else key.name
-        seen: dict[str, None] = {}
-        for watched in (self._a, self._b):
-            seen.update(dict.fromkeys(_read_from(start, watched.watch.source.graph, self._common)))
+        common = {each.name for each in self._common}
+        seen = {name: None for watched in (self._a, self._b) for name in _read_from(key, watched.watch.source, common)}
         return next((name for name in seen if name in self._unlike_weights), None)
 
     def _difference_at(self, origin: _Origin) -> Difference:
@@ -272,17 +271,17 @@ def _unlike_weights(a: Watch, b: Watch) -> Mapping[str, tuple[npt.NDArray[Any], 
     return unlike
 
 
-def _read_from(start: str, graph: onnx.GraphProto, common: frozenset[TensorKey]) -> Iterable[str]:
+def _read_from(key: TensorKey, model: onnx.ModelProto, common: Collection[str]) -> Iterable[str]:
     """All that a tensor is made from in the model, back to the common tensors, these left out."""
-    makers = {name: node for node in graph.node for name in node.output if name}
+    makers = {name: located.node for located in nodes_at_any_depth(model) for name in located.node.output if name}
     seen: dict[str, None] = {}
-    ahead = [start]
+    ahead = [key.name]
     while ahead:
         name = ahead.pop()
         seen[name] = None
         if name in makers:
             read = used_names([makers[name]])
-            ahead.extend(each for each in read if each not in seen and TensorKey(each) not in common)
+            ahead.extend(each for each in sorted(read) if each not in seen and each not in common)
     return seen
 
 
