@@ -9,11 +9,12 @@ fourth input) and then an activation (an attribute) may have been fused into it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
 
+from replicas.graph_names import used_names
 from replicas.graph_walk import nodes_at_any_depth, standard_domain
 from replicas.precision_fp64 import SUFFIX as FP64_SUFFIX
 
@@ -42,8 +43,10 @@ class ModelNodes:
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         self._makers: dict[str, onnx.NodeProto] = {}
+        self._positions: dict[str, int] = {}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for located in nodes_at_any_depth(proto):
+        for position, located in enumerate(nodes_at_any_depth(proto), start=1):
+            self._positions.update(dict.fromkeys(located.node.output, position))
             self._makers.update((name, located.node) for name in located.node.output if name)
             for name in located.node.input:
                 self._readers.setdefault(name, []).append(located.node)
@@ -51,6 +54,22 @@ class ModelNodes:
     def makes(self, tensor: str) -> bool:
         """Whether a node makes a tensor of that name."""
         return tensor in self._makers
+
+    def position(self, tensor: str) -> int:
+        """The place of the node that makes a tensor among all nodes, from 1; 0 where none does."""
+        return self._positions.get(tensor, 0)
+
+    def read_for(self, tensor: str, borders: Collection[str]) -> list[str]:
+        """All that a tensor is made from, back to the borders, these left out; what is read first stands first."""
+        seen: set[str] = set()
+        ahead = [tensor]
+        while ahead:
+            name = ahead.pop()
+            seen.add(name)
+            if name in self._makers:
+                ahead.extend(used_names([self._makers[name]]) - seen - set(borders))
+        order = {name: number for number, name in enumerate(self._readers)}
+        return sorted(seen, key=lambda name: order.get(name, len(order)))
 
     def operator(self, tensor: str) -> str:
         """The operator that makes a tensor."""

@@ -11,22 +11,19 @@ tensor and before any Cast back: a Cast would hide a difference that the next no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import numpy_helper
 
 from replicas.differences import Difference, first_difference
+from replicas.divergence.logical_names import ModelNodes
 from replicas.divergence.places import NodeName, TensorKey, describe_nodes
-from replicas.divergence.unrolled import ExecutedNode
 from replicas.divergence.watch import Watch, Watched
-from replicas.graph_names import used_names
-from replicas.graph_walk import nodes_at_any_depth
 from replicas.outputs import Outputs, Value, canonical, outputs_digest
 
 __all__ = ["Divergence", "Unsaid", "first_divergence"]
@@ -48,7 +45,7 @@ class Divergence:
         values: exactly, as hex.
         ulps: representable numbers from one to the other, in the wider type of the two; 0 is the sign of a zero, None
             are values that are no finite floats.
-        others: how many other origins there are.
+        others: how many other origins there are, every other weight that differs among them.
         reaches_outputs: whether the outputs differ as well.
     """
 
@@ -106,7 +103,7 @@ class Unsaid:
 
 
 def first_divergence(a: Watched, b: Watched) -> Divergence | Unsaid | None:
-    """Find the first origin, in the order in which the first run executed its nodes; None where no tensor differs.
+    """Find the first origin, in the order of the model's nodes; None where no tensor differs.
 
     Raises:
         ValueError: the runs had different inputs.
@@ -144,11 +141,21 @@ class _Graph:
 
     def __init__(self, watched: Watched) -> None:
         self._nodes = watched.nodes
+        self._values = watched.values
         self._makers = {key: number for number, node in enumerate(watched.nodes) for key in node.outputs}
 
-    def maker(self, key: TensorKey) -> ExecutedNode | None:
-        number = self._makers.get(key)
-        return None if number is None else self._nodes[number]
+    def in_model_order(self, model: ModelNodes) -> list[TensorKey]:
+        """What was given and made, nodes in the model's order as far as what they read allows.
+
+        The runtime may execute nodes that do not depend on each other in another order than the model has them.
+        """
+        ranks = {key: model.position(key.name) for key in self._values if key not in self._makers}
+        for node in self._nodes:
+            before = (ranks.get(key, 0) for key in node.inputs)
+            own = (model.position(key.name) for key in node.outputs)
+            rank = max(*before, *own, 0, 0)  # never before what it reads
+            ranks.update(dict.fromkeys(node.outputs, rank))
+        return sorted(ranks, key=lambda key: ranks[key])
 
     def region(self, key: TensorKey, common: frozenset[TensorKey]) -> _Region:
         """Walk back from a tensor to the common ones."""
@@ -186,6 +193,8 @@ class _Comparison:
         self._common = frozenset(key for key in a.values if key in b.values and key.name in names and not key.is_copy)
         self._are_equal = cache(lambda key: _difference(a.values[key], b.values[key]) is None)
         self._unlike_weights = _unlike_weights(a.watch, b.watch)
+        self._model = ModelNodes(a.watch.source)
+        self._common_names = frozenset(key.name for key in self._common)
 
     def first(self) -> Divergence | Unsaid | None:
         reaches_outputs = outputs_digest(self._a.outputs) != outputs_digest(self._b.outputs)
@@ -211,24 +220,24 @@ class _Comparison:
         )
 
     def _origins(self) -> list[_Origin]:
-        """All origins, in the first run's order; a region or weight that shows in several tensors is one origin."""
+        """All origins in order; a region or a weight that shows in several tensors is one of them."""
         found: dict[object, _Origin] = {}
-        for key in self._a.values:
+        for key in self._graphs[0].in_model_order(self._model):
             if key not in self._common or self._are_equal(key):
                 continue
             a, b = (graph.region(key, self._common) for graph in self._graphs)
-            if all(self._are_equal(border) for border in a.borders | b.borders):
-                weight = self._unlike_weight_of(key)
-                found.setdefault((a.nodes, b.nodes) if weight is None else weight, _Origin(key, a, b, weight))
+            weights = self._unlike_weights_of(key)
+            for weight in weights:
+                found.setdefault(weight, _Origin(key, a, b, weight))
+            if not weights and all(self._are_equal(border) for border in a.borders | b.borders):
+                found.setdefault((a.nodes, b.nodes), _Origin(key, a, b, None))
         return list(found.values())
 
-    def _unlike_weight_of(self, key: TensorKey) -> str | None:
-        """The first differing weight that the model makes a tensor from, the common tensors before it aside."""
+    def _unlike_weights_of(self, key: TensorKey) -> list[str]:
+        """The differing weights that the model makes a tensor from, the common tensors before it aside."""
         if not self._unlike_weights:
-            return None
-        common = {each.name for each in self._common}
-        seen = {name: None for watched in (self._a, self._b) for name in _read_from(key, watched.watch.source, common)}
-        return next((name for name in seen if name in self._unlike_weights), None)
+            return []
+        return [name for name in self._model.read_for(key.name, self._common_names) if name in self._unlike_weights]
 
     def _difference_at(self, origin: _Origin) -> Difference:
         if origin.weight is None:
@@ -269,20 +278,6 @@ def _unlike_weights(a: Watch, b: Watch) -> Mapping[str, tuple[npt.NDArray[Any], 
         if _difference(*values) is not None:
             unlike[name] = values
     return unlike
-
-
-def _read_from(key: TensorKey, model: onnx.ModelProto, common: Collection[str]) -> Iterable[str]:
-    """All that a tensor is made from in the model, back to the common tensors, these left out."""
-    makers = {name: located.node for located in nodes_at_any_depth(model) for name in located.node.output if name}
-    seen: dict[str, None] = {}
-    ahead = [key.name]
-    while ahead:
-        name = ahead.pop()
-        seen[name] = None
-        if name in makers:
-            read = used_names([makers[name]])
-            ahead.extend(each for each in sorted(read) if each not in seen and each not in common)
-    return seen
 
 
 def _difference(mine: Value, other: Value) -> Difference | None:

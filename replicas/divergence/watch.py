@@ -95,6 +95,7 @@ def watch(model: Model, profile: NumericProfile, inputs: Mapping[str, Array], or
         ProfileError: the profile asks for what this model cannot do.
 
     Example:
+        >>> import numpy as np
         >>> from onnx.parser import parse_model
         >>> text = '<ir_version: 9, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { t = Neg(x) y = Exp(t) }'
         >>> model = Model.from_bytes(parse_model(text).SerializeToString(), name="exp")
@@ -126,6 +127,11 @@ class Watch:
         held = {node.op_type for node in control_flow(self._optimised.graph)}
         self._openings = list(dict.fromkeys(each & held for each in _OPENINGS))
         self._session: _OpenedSession | None = None
+
+    @property
+    def order_shape(self) -> tuple[int, int] | None:
+        """What `run` needs as an order of summation; None where it is as built."""
+        return self._engine.order_shape
 
     def run(self, inputs: Mapping[str, Array], order: Array | None = None) -> Watched:
         """Run once unwatched and once watched.
