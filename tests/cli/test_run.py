@@ -438,7 +438,7 @@ def test_a_model_without_products_has_no_order_to_draw(typed: Typed) -> None:
     said = typed("gpu-order", "--model", own_models.strings(Path("mine.onnx")), "--blocks", 3)
 
     assert said.code == 2
-    assert "ksplit has nothing to split" in said.err
+    assert "ksplit finds no product" in said.err
 
 
 def test_a_dial_that_the_outputs_have_no_room_for_is_refused(typed: Typed) -> None:
