@@ -170,7 +170,7 @@ class Replica:
     def answer(self, request: int, attempt: int) -> Answer:
         """What the arithmetic gives for one request, really run unless the store holds it."""
         key, tensors = self.requests.tensors(request)
-        order = self._order(request, attempt)
+        order = self.order(request, attempt)
 
         def compute() -> Answer:
             try:
@@ -190,7 +190,7 @@ class Replica:
             EngineError: the runtime refuses the request.
         """
         _, tensors = self.requests.tensors(request)
-        return self.workload.answer(self.engine, tensors, self._order(request, attempt))
+        return self.workload.answer(self.engine, tensors, self.order(request, attempt))
 
     def said(self, request: int, attempt: int) -> Outputs:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""
@@ -204,7 +204,8 @@ class Replica:
         """Simulated time to answer that many requests, one after another."""
         return compute_ns(self.operations * requests, self.operations_per_second) if requests else 0
 
-    def _order(self, request: int, attempt: int) -> Order | None:
+    def order(self, request: int, attempt: int) -> Order | None:
+        """The order of summation of one run; None where it is as built."""
         shape = self.engine.order_shape
         if shape is None:
             return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lastbit.auditing.knobs import BASES, KNOBS, Knob
-from lastbit.auditing.measuring import REFERENCE, Measuring, turned_name
+from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
+from lastbit.auditing.measuring import Measuring, turned_name
 
 _UNCONTROLLED = frozenset({"intra_op_threads", "inter_op_threads", "execution_mode"})
 """What follows from a machine's size, and which an operator changes without a thought."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,8 +11,9 @@ from msgspec.structs import replace
 from consensus.quorum import QuorumSystem
 from lastbit.auditing.advice import advice_of
 from lastbit.auditing.findings import Audit, KnobFound, Pair, Profile
-from lastbit.auditing.knobs import BASES, KNOBS, Knob
-from lastbit.auditing.measuring import REFERENCE, REPEATS, Measuring, turned_name
+from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
+from lastbit.auditing.measuring import REPEATS, Measuring, turned_name
+from lastbit.auditing.origins import origins_of
 from lastbit.auditing.quorum_chance import FleetShares, quorum_chance
 from lastbit.auditing.warnings import warnings_of
 from lastbit.environment import current_environment
@@ -71,22 +73,93 @@ def audit(
         >>> found.classes["bytes"][0][:2]
         ('ref', 'threads4')
     """
-    if samples < 1:
-        raise AuditError(f"{samples} samples; at least 1")
-    scenario = _scenario(model, seed).with_overrides(
-        model=model, inputs=inputs, dims=dims, ranges=ranges, values=values, output=output
-    )
-    streams = Streams(seed)
-    material = load_material(scenario, streams, may_draw=True)
     chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
     asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
     quorum = QuorumSystem.equal(replicas)
-    score = _score(material, output)
-    measuring = Measuring(material, score, {name: each.profile for name, each in chosen.items()}, streams)
+    subject = _Subject.load(model, inputs, dims, ranges, values, output, seed)
+    measuring = subject.measuring(chosen, turns_knobs=True)
+    found = _examine(measuring, subject, chosen, samples, progress)
+    return found if asked is None else _with_fleet(found, measuring, asked, str(fleet), quorum)
+
+
+def diff(
+    model: str | Path,
+    one: NamedProfile,
+    other: NamedProfile,
+    *,
+    inputs: Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    values: Mapping[str, str] | None = None,
+    output: str | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Find out how two profiles differ: an audit of the two alone, `one` being the reference. See `audit`.
+
+    Raises:
+        ValueError: as for `audit`; also where one of the two cannot run.
+
+    Example:
+        >>> library = named_profiles()
+        >>> diff("digits-mlp", library["noprepack"], library["noprepack-threads4"], samples=3).classes["bytes"]
+        (('noprepack', 'noprepack-threads4'),)
+    """
+    if one.name == other.name:
+        raise AuditError(f'"{one.name}" and "{other.name}" are one profile; name two')
+    chosen = {one.name: one, other.name: other}
+    subject = _Subject.load(model, inputs, dims, ranges, values, output, seed)
+    measuring = subject.measuring(chosen, turns_knobs=False)
+    if other.name in measuring.refused:
+        raise AuditError(f"{other.name}: {measuring.refused[other.name]}")
+    return _examine(measuring, subject, chosen, samples, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is examined: model and inputs, loaded and checked."""
+
+    material: Material
+    score: Top1Form | None
+    streams: Streams
+    seed: int
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        inputs: Path | None,
+        dims: Mapping[str, int] | None,
+        ranges: Mapping[str, tuple[float, float]] | None,
+        values: Mapping[str, str] | None,
+        output: str | None,
+        seed: int,
+    ) -> _Subject:
+        scenario = _scenario(model, seed).with_overrides(
+            model=model, inputs=inputs, dims=dims, ranges=ranges, values=values, output=output
+        )
+        streams = Streams(seed)
+        material = load_material(scenario, streams, may_draw=True)
+        return cls(material, _score(material, output), streams, seed)
+
+    def measuring(self, chosen: Mapping[str, NamedProfile], *, turns_knobs: bool) -> Measuring:
+        profiles = {name: each.profile for name, each in chosen.items()}
+        return Measuring(self.material, self.score, profiles, self.streams, turns_knobs=turns_knobs)
+
+
+def _examine(
+    measuring: Measuring,
+    subject: _Subject,
+    chosen: Mapping[str, NamedProfile],
+    samples: int,
+    progress: Progress | None,
+) -> Audit:
+    if samples < 1:
+        raise AuditError(f"{samples} samples; at least 1")
     interrupted = _measure(measuring, samples, progress)
     measuring.leave_out_unrepeatable()
-    found = _found(measuring, material, chosen, samples=samples, seed=seed, interrupted=interrupted)
-    return found if asked is None else _with_fleet(found, measuring, asked, str(fleet), quorum)
+    return _found(measuring, subject.material, chosen, samples=samples, seed=subject.seed, interrupted=interrupted)
 
 
 def _scenario(model: str | Path, seed: int) -> Scenario:
@@ -132,7 +205,7 @@ def _found(
     seed: int,
     interrupted: bool,
 ) -> Audit:
-    knobs = tuple(_knob(measuring, base, knob) for knob in KNOBS for base in BASES)
+    knobs = tuple(_knob(measuring, base, knob) for knob in KNOBS for base in BASES) if measuring.turns_knobs else ()
     classes = {"bytes": measuring.by_bytes.classes}
     if measuring.score is not None:
         classes["top1"] = measuring.by_top1.classes
@@ -148,13 +221,14 @@ def _found(
         profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
         classes=classes,
         pairs=_pairs(measuring),
+        origins=() if interrupted else origins_of(measuring, material.model, material.inputs),
         knobs=knobs,
         live_in_combination=_live_in_combination(knobs),
         fleet=None,
         replicas=None,
         quorum=(),
         warnings=warnings_of(measuring),
-        advice=advice_of(measuring),
+        advice=advice_of(measuring) if measuring.turns_knobs else None,
         environment=current_environment(),
     )
 
@@ -182,7 +256,7 @@ def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:
         repeated=tried.repeated,
         unrepeatable=tried.unrepeatable,
         flips=None if measuring.score is None else binomial_rate(tried.flips, measuring.inputs_done),
-        forecast=None if name == REFERENCE else measuring.forecast(name),
+        forecast=None if name == measuring.reference else measuring.forecast(name),
         milliseconds=measuring.milliseconds(name),
     )
 

@@ -36,6 +36,18 @@ def chosen_profiles(text: str) -> Mapping[str, NamedProfile]:
     return {name: library[name] for name in names}
 
 
+def profile_named(name: str, file: str | None) -> NamedProfile:
+    """The profile of that name, in a file of the user's own or else in the library.
+
+    Raises:
+        ChoiceError: there is none, or the file cannot be read.
+    """
+    known = {**named_profiles(), **(_in_file(Path(file)) if file is not None else {})}
+    if name not in known:
+        raise ChoiceError(f'no profile "{name}"; {did_you_mean(name, known)}')
+    return known[name]
+
+
 def _in_file(path: Path) -> Mapping[str, NamedProfile]:
     try:
         return read_profiles(path.read_text(encoding="utf-8"))

@@ -78,6 +78,36 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     unlike: int
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The first node at which a profile's arithmetic parts from the reference's, on one input that tells them apart.
+
+    Attributes:
+        one, other: the reference, and the first profile of another class.
+        request: which input.
+        said: a sentence; where nothing can be said, why.
+        tensor: the first that differs though all that it was made from is equal; None where nothing can be said.
+        nodes_one, nodes_other: what made it in each graph: one node, or all nodes of a region that one of them fused.
+        weight: the weight that differs, where the profiles compute with different weights.
+        element: index of the first element that differs, in row-major order.
+        values: of both, exactly, as hex.
+        ulps: representable numbers from one to the other; None where they are no finite floats.
+        others: how many further origins there are.
+    """
+
+    one: str
+    other: str
+    request: int
+    said: str
+    tensor: str | None = None
+    nodes_one: tuple[str, ...] = ()
+    nodes_other: tuple[str, ...] = ()
+    weight: str | None = None
+    element: int | None = None
+    values: tuple[str, ...] = ()
+    ulps: int | None = None
+    others: int | None = None
+
+
 class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
     """One knob turned from one base.
 
@@ -103,6 +133,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         interrupted: it was cut; all else covers what was done.
         classes: for each form, the profiles in classes of equal answers on all inputs.
         score_output: what `top1` was taken of; None where it makes no sense.
+        origins: where each class parts from the reference; empty where the audit was interrupted.
         live_in_combination: knobs that are inert from `ref`, and live from another base.
         fleet, replicas: the fleet that was asked about, and how many of it make a chain.
         quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
@@ -122,6 +153,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[Profile, ...]
     classes: dict[str, tuple[tuple[str, ...], ...]]
     pairs: tuple[Pair, ...]
+    origins: tuple[Origin, ...]
     knobs: tuple[KnobFound, ...]
     live_in_combination: tuple[str, ...]
     fleet: str | None

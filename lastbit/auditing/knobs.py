@@ -32,8 +32,11 @@ class Knob:
         return None if profile == base else profile
 
 
+REFERENCE = "ref"
+"""The profile of all defaults, by its name in the library: what an audit compares with."""
+
 BASES: Mapping[str, NumericProfile] = {
-    "ref": NumericProfile(),
+    REFERENCE: NumericProfile(),
     "opt-off": NumericProfile(optimization="off"),
     "noprepack": NumericProfile(prepacking=False),
 }

@@ -28,7 +28,6 @@ from replicas.summation import AsBuilt
 from replicas.workload import SingleRun
 from simcore.streams import Streams
 
-REFERENCE = "ref"
 REPEATED_INPUTS_MAX = 20
 REPEATS = 3
 
@@ -54,8 +53,9 @@ class Measuring:
 
     Args:
         material: model and inputs.
-        profiles: what to try, by name; the reference among them.
+        profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
+        turns_knobs: turn every knob from every base, too.
 
     Raises:
         EngineError, OutputError: the reference itself cannot be run.
@@ -72,8 +72,16 @@ class Measuring:
     """
 
     def __init__(
-        self, material: Material, score: Top1Form | None, profiles: Mapping[str, NumericProfile], streams: Streams
+        self,
+        material: Material,
+        score: Top1Form | None,
+        profiles: Mapping[str, NumericProfile],
+        streams: Streams,
+        *,
+        turns_knobs: bool = True,
     ) -> None:
+        self.reference = next(iter(profiles))
+        self.turns_knobs = turns_knobs
         self.score = score
         self.refused: dict[str, str] = {}
         self.inputs_done = 0
@@ -81,7 +89,7 @@ class Measuring:
         self._streams = streams
         self._pool = EnginePool()
         self._times_ns: dict[str, list[int]] = {}
-        self._replicas = self._made({**profiles, **_turned_profiles()})
+        self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if _draws_order(profiles[name]))
         named = [name for name in self.profiles if name not in self.drawn]
@@ -101,12 +109,12 @@ class Measuring:
     def take(self, request: int) -> None:
         """Give one more input to every profile."""
         answers = dict(self._answers(request))
-        reference = answers[REFERENCE]
-        self.pairs.take({name: answers[name] for name in self.by_bytes.names})
+        reference = answers[self.reference]
+        self.pairs.take(request, {name: answers[name] for name in self.by_bytes.names})
         if self.score is not None:
             self.by_top1.refine({name: answers[name].top1 for name in self.by_top1.names})
         for name, answer in answers.items():
-            base = answers.get(_base_of(name), reference)
+            base = answers.get(_base_of(name) or self.reference, reference)
             self.tried[name].changed += answer.bits != base.bits
             self.tried[name].flips += answer.top1 != base.top1
         self._note_noise(answers)
@@ -125,7 +133,7 @@ class Measuring:
         return forecast(self._margins, noises) if len(noises) == len(self._margins) else None
 
     def _note_noise(self, answers: Mapping[str, Answered]) -> None:
-        margins = Margins.of(answers[REFERENCE].outputs, self.score) if self.score is not None else None
+        margins = Margins.of(answers[self.reference].outputs, self.score) if self.score is not None else None
         if margins is None:
             return
         self._margins.append(margins.apart)
@@ -144,6 +152,10 @@ class Measuring:
         self.by_top1.drop(name)
         self.pairs.drop(name)
 
+    def replica(self, name: str) -> Replica:
+        """What answers under a profile that runs."""
+        return self._replicas[name]
+
     def milliseconds(self, name: str) -> float | None:
         """The median time of a run, by the wall clock."""
         replica = self._replicas.get(name)
@@ -160,7 +172,7 @@ class Measuring:
             try:
                 answer = self._run(replica, request)
             except _REFUSALS as error:
-                if name == REFERENCE:
+                if name == self.reference:
                     raise
                 self._refuse(name, error)
                 continue
@@ -193,7 +205,7 @@ class Measuring:
                 replica = self._replica(place, profile)
                 replica.run_apart(0)
             except _REFUSALS as error:
-                if name == REFERENCE:
+                if name == self.reference:
                     raise
                 self.refused[name] = str(error)
             else:
@@ -239,9 +251,9 @@ def _turned_profiles() -> dict[str, NumericProfile]:
     return profiles
 
 
-def _base_of(name: str) -> str:
-    """What a profile is compared with: a turned knob with its base, all others with the reference."""
-    return name.partition(" + ")[0] if name.startswith(" ") else REFERENCE
+def _base_of(name: str) -> str | None:
+    """The base of a turned knob; None for a profile, which is compared with the reference."""
+    return name.partition(" + ")[0] if name.startswith(" ") else None
 
 
 def _division(form: str, answers: Mapping[str, Answered]) -> Division:

@@ -26,8 +26,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What was found between two classes: inputs that differ in bits, inputs whose top 1 differs, and the distance."""
+    """What was found between two classes: inputs that differ in bits, inputs whose top 1 differs, and the distance;
+    and which request was the first to tell them apart."""
 
+    first_request: int | None = None
     changed: int = 0
     flips: int = 0
     distance: Distance = field(default_factory=Distance)
@@ -40,7 +42,7 @@ class PairsOfClasses:
         self._partition = partition
         self._apart: dict[tuple[str, str], Apart] = {}
 
-    def take(self, answers: Mapping[str, Answered]) -> None:
+    def take(self, request: int, answers: Mapping[str, Answered]) -> None:
         """Refine the partition by the answers to one more input, and add up how far its classes lie apart."""
         for split in self._partition.refine({name: answer.bits for name, answer in answers.items()}):
             self._inherit(split)
@@ -56,7 +58,12 @@ class PairsOfClasses:
                 measured[key] = distance(reference.outputs, answer.outputs)
             before = self.between(one, other)
             flipped = reference.top1 != answer.top1
-            self._apart[one, other] = Apart(before.changed + 1, before.flips + flipped, before.distance + measured[key])
+            self._apart[one, other] = Apart(
+                request if before.first_request is None else before.first_request,
+                before.changed + 1,
+                before.flips + flipped,
+                before.distance + measured[key],
+            )
 
     def between(self, one: str, other: str) -> Apart:
         """How the answers of a class lie from those of the one before it; each is named by its first profile."""

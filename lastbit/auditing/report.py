@@ -33,7 +33,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     text.append(layout.hanging(audit.model, _what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", _outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
-    for block in (_classes, _apart, _flips, _knobs, _trust):
+    for block in (_classes, _apart, _origins, _flips, _knobs, _trust):
         lines = list(block(audit, layout))
         if lines:
             text.append("\n".join(lines) + "\n\n")
@@ -108,7 +108,10 @@ def _classes(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row(names[names_of_class[0]], ", ".join(names_of_class))
     for each in audit.profiles:
         if each.order_drawn and each.changed is not None:
-            yield layout.row("no class", f"{each.name}: a new order on each run; unlike ref on {share(each.changed)}")
+            yield layout.row(
+                "no class",
+                f"{each.name}: a new order on each run; unlike {audit.profiles[0].name} on {share(each.changed)}",
+            )
         elif each.unrepeatable:
             again = f"run again on the same input, other bytes on {each.unrepeatable} of {each.repeated}"
             yield layout.row("no class", f"{each.name}: {again}")
@@ -154,11 +157,18 @@ def _distance(pair: Pair) -> str:
     return "; ".join(parts)
 
 
+def _origins(audit: Audit, layout: Layout) -> Iterator[str]:
+    if audit.origins:
+        yield layout.line("  ", f"Where it begins, against {audit.origins[0].one}", indent=2)
+    for origin in audit.origins:
+        yield layout.row(origin.other, origin.said)
+
+
 def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
     alike = {name for names in audit.classes["bytes"] for name in names[1:]}  # what is told of the first is told of all
     told = [each for each in audit.profiles if each.forecast is not None and each.name not in alike]
     if told:
-        yield layout.line("  ", "Flips of the top 1 against ref, in 10,000 requests", indent=2)
+        yield layout.line("  ", f"Flips of the top 1 against {audit.profiles[0].name}, in 10,000 requests", indent=2)
     for each in told:
         if each.forecast is None or each.flips is None:
             continue

@@ -1,4 +1,4 @@
-"""The command line: `lastbit run`, `audit`, `scenarios`, `check`, `replay` and `schema`.
+"""The command line: `lastbit run`, `audit`, `diff`, `scenarios`, `check`, `replay` and `schema`.
 
 Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done and as expected, 1 internal error, 2 bad usage
 or input, 3 stalled, 4 forked, 5 inconclusive, 6 ended otherwise than expected or a replay that differs, 7 an audit
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 from lastbit.cli.audit_command import audit
+from lastbit.cli.diff_command import diff
 from lastbit.cli.group import Group
 from lastbit.cli.output import say
 from lastbit.cli.replay_command import replay
@@ -65,7 +66,7 @@ def cli() -> None:
     """
 
 
-for command in (run, audit, scenarios, check, replay, schema):
+for command in (run, audit, diff, scenarios, check, replay, schema):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lastbit.auditing.findings import Gate
 
 EXIT_GATE = 7
+EXIT_INTERRUPTED = 5
 
 
 @click.command(short_help="Find out which settings give the same bits on a model.")
@@ -91,4 +92,4 @@ def audit(
         say("interrupted: the report covers what was done so far")
     if fail_on is not None and found.fails_on(fail_on):
         return EXIT_GATE
-    return 5 if found.interrupted else 0
+    return EXIT_INTERRUPTED if found.interrupted else 0

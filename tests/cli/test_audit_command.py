@@ -30,9 +30,7 @@ def test_json_holds_what_the_report_says_and_more(capsys: pytest.CaptureFixture[
     assert found["format"] == "lastbit.audit/1"
     assert found["classes"]["bytes"] == [["ref", "threads4"], ["noprepack"]]
     assert [each["form"] for each in found["quorum"]] == ["bytes", "top1"]
-    assert found["quorum"][0]["mean"] == pytest.approx(
-        2 * 1 / 5
-    )
+    assert found["quorum"][0]["mean"] == pytest.approx(2 * 1 / 5)
 
 
 @pytest.mark.parametrize(("gate", "code"), [("classes", 7), ("flips", 0)])
@@ -77,3 +75,35 @@ def test_bad_usage_is_one_message_and_exit_code_2(
     assert message in err
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_difference_of_two_profiles_and_where_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["diff", "digits-forest", "ref", "threads4", "--samples", "3", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "Where it begins, against ref" in out
+    assert 'ai.onnx.ml.TreeEnsembleClassifier "forest"' in out
+
+
+def test_a_difference_is_a_gate_too() -> None:
+    assert exit_code_of(["diff", "digits-mlp", "ref", "threads4", "--samples", "3", "--fail-on", "classes"]) == 0
+    assert exit_code_of(["diff", "digits-mlp", "ref", "noprepack", "--samples", "3", "--fail-on", "classes"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ref", "permute"], 'no profile "permute"; did you mean "permute-k"?'),
+        (["ref", "ref"], '"ref" and "ref" are one profile'),
+        (["ref"], "Missing argument 'B'"),
+    ],
+)
+def test_profiles_that_cannot_be_compared_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(["diff", "digits-mlp", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_profile_that_the_model_cannot_run_under_is_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["diff", "digits-forest", "ref", "permute-k", "--samples", "3"]) == 2
+    assert "finds no product in this model" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from onnx import helper
 from support import own_models
 
 import lastbit
-from lastbit.auditing import Audit, AuditError
+from lastbit.auditing import Audit, AuditError, diff
 from lastbit.auditing.knobs import BASES, KNOBS
 from replicas.engine import EngineError, OnnxRuntimeEngine
 from replicas.library import NamedProfile, named_profiles
@@ -140,6 +140,44 @@ def test_an_output_that_depends_on_no_input_is_warned_of(tmp_path: Path) -> None
 
     assert [warning for warning in audit.warnings if "the same for all 5 inputs" in warning]
     assert not audit.fails_on("classes")
+
+
+def test_the_node_where_it_begins_is_the_only_one_that_is_sensitive_to_order(tmp_path: Path) -> None:
+    """Sums of small whole numbers are exact in any order; one product of fractions among them is not."""
+    rng = np.random.default_rng(5)
+    whole = {name: rng.integers(-3, 4, (64, 64)).astype(np.float32) for name in ("first", "last")}
+    weights = {**whole, "fractions": rng.standard_normal((64, 64)).astype(np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["exact"], name="exact product"),
+        helper.make_node("Clip", ["exact", "low", "high"], ["small"], name="clip"),
+        helper.make_node("MatMul", ["small", "fractions"], ["inexact"], name="planted"),
+        helper.make_node("Sign", ["inexact"], ["signs"], name="signs"),
+        helper.make_node("MatMul", ["signs", "last"], ["again"], name="exact again"),
+        helper.make_node("Add", ["again", "inexact"], ["y"], name="sum"),
+    ]
+    bounds = {"low": np.float32(-50), "high": np.float32(50)}
+    path = own_models.write(
+        tmp_path / "planted.onnx", nodes, {"x": ("float32", [1, 64])}, {"y": ("float32", [1, 64])}, weights | bounds
+    )
+    inputs = rng.integers(-3, 4, (10, 1, 64)).astype(np.float32)
+    np.savez(tmp_path / "inputs.npz", x=inputs)
+
+    found = diff(path, *chosen("ref", "ksplit8-fp32").values(), inputs=tmp_path / "inputs.npz", samples=10)
+
+    (origin,) = found.origins
+    assert (origin.tensor, origin.others) == ("inexact", 0)
+    assert origin.nodes_one == ('MatMul "planted"',)
+    one, other = map(float.fromhex, origin.values)
+    assert one != other
+    assert origin.ulps is not None
+    assert origin.ulps >= 1
+
+
+def test_two_profiles_that_are_one_have_no_difference() -> None:
+    found = diff("digits-mlp", *chosen("ref", "threads4").values(), samples=5)
+    assert (found.classes["bytes"], found.origins, found.pairs, found.knobs) == ((("ref", "threads4"),), (), (), ())
+    with pytest.raises(AuditError, match='"ref" and "ref" are one profile'):
+        diff("digits-mlp", *[named_profiles()["ref"]] * 2)
 
 
 def test_a_profile_that_the_model_refuses_is_a_row_and_no_crash(tmp_path: Path) -> None:

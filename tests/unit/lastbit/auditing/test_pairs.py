@@ -25,21 +25,23 @@ def answered(value: float) -> Answered:
 def taken(rows: list[tuple[float, ...]]) -> tuple[Partition, PairsOfClasses]:
     partition = Partition(NAMES)
     pairs = PairsOfClasses(partition)
-    for row in rows:
-        pairs.take(dict(zip(NAMES, map(answered, row), strict=True)))
+    for request, row in enumerate(rows):
+        pairs.take(request, dict(zip(NAMES, map(answered, row), strict=True)))
     return partition, pairs
 
 
 def expected_apart(rows: list[tuple[float, ...]], one: str, other: str) -> Apart:
+    first = None
     changed = flips = 0
     far = Distance()
-    for row in rows:
+    for request, row in enumerate(rows):
         mine, theirs = (answered(row[NAMES.index(name)]) for name in (one, other))
         if mine.bits != theirs.bits:
             changed += 1
+            first = request if first is None else first
             far += distance(mine.outputs, theirs.outputs)
         flips += mine.top1 != theirs.top1
-    return Apart(changed, flips, far)
+    return Apart(first, changed, flips, far)
 
 
 @given(ROWS)

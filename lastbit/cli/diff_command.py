@@ -1,0 +1,83 @@
+"""`lastbit diff`: how do two profiles differ on a model?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lastbit.cli.audit_command import EXIT_GATE, EXIT_INTERRUPTED
+from lastbit.cli.options import generated_inputs_options, inputs_option, json_option, quiet_option
+from lastbit.cli.output import give, give_report, say
+from lastbit.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from lastbit.auditing.findings import Gate
+
+
+@click.command(short_help="Find out how two profiles differ on a model, and where it begins.")
+@click.argument("model", metavar="MODEL")
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@inputs_option
+@generated_inputs_options
+@click.option("--output", metavar="NAME", help="The output that holds the scores.")
+@click.option("--profiles", metavar="FILE.toml", help="Where A and B are, if not in the library.")
+@click.option("--samples", type=int, default=300, show_default=True, help="How many inputs to try.")
+@click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
+@click.option("--fail-on", type=click.Choice(["classes", "flips"]), help="Exit with 7 if they differ, or flip.")
+@json_option
+@quiet_option
+def diff(
+    model: str,
+    one: str,
+    other: str,
+    inputs: Path | None,
+    dims: tuple[str, ...],
+    ranges: tuple[str, ...],
+    values: tuple[str, ...],
+    output: str | None,
+    profiles: str | None,
+    samples: int,
+    seed: int,
+    fail_on: Gate | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run MODEL under the profiles A and B: on how many inputs do they differ, how far, and from which node on?
+
+    \b
+    Examples:
+      lastbit diff digits-mlp ref noprepack
+      lastbit diff my.onnx threads4 mine --profiles mine.toml
+    """
+    from lastbit.auditing import diff as examine
+    from lastbit.auditing.choice import profile_named
+    from lastbit.auditing.report import render
+    from lastbit.inputs.options import Overrides
+
+    overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
+    with progress_bar(model, quiet=quiet) as progress:
+        found = examine(
+            model,
+            profile_named(one, profiles),
+            profile_named(other, profiles),
+            inputs=inputs,
+            dims=overrides.dims,
+            ranges=overrides.ranges,
+            values=overrides.values,
+            output=output,
+            samples=samples,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        give(found.to_json())
+    else:
+        give_report(lambda width: render(found, width=width))
+    if found.interrupted and not quiet:
+        say("interrupted: the report covers what was done so far")
+    if fail_on is not None and found.fails_on(fail_on):
+        return EXIT_GATE
+    return EXIT_INTERRUPTED if found.interrupted else 0
