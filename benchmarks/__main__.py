@@ -1,6 +1,6 @@
 """All benchmarks, one after another: `make bench`."""
 
-from benchmarks import inference, long_run, messages, network_loop, scaling
+from benchmarks import audit, inference, long_run, messages, network_loop, scaling
 
-for benchmark in (messages, network_loop, scaling, inference, long_run):
+for benchmark in (messages, network_loop, scaling, inference, long_run, audit):
     benchmark.main()

@@ -76,7 +76,7 @@ def audit(
     chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
     asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
     quorum = QuorumSystem.equal(replicas)
-    subject = _Subject.load(model, inputs, dims, ranges, values, output, seed)
+    subject = Subject.load(model, inputs, dims, ranges, values, output, seed)
     measuring = subject.measuring(chosen, turns_knobs=True)
     found = _examine(measuring, subject, chosen, samples, progress)
     return found if asked is None else _with_fleet(found, measuring, asked, str(fleet), quorum)
@@ -109,7 +109,7 @@ def diff(
     if one.name == other.name:
         raise AuditError(f'"{one.name}" and "{other.name}" are one profile; name two')
     chosen = {one.name: one, other.name: other}
-    subject = _Subject.load(model, inputs, dims, ranges, values, output, seed)
+    subject = Subject.load(model, inputs, dims, ranges, values, output, seed)
     measuring = subject.measuring(chosen, turns_knobs=False)
     if other.name in measuring.refused:
         raise AuditError(f"{other.name}: {measuring.refused[other.name]}")
@@ -117,7 +117,7 @@ def diff(
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
+class Subject:
     """What is examined: model and inputs, loaded and checked."""
 
     material: Material
@@ -135,7 +135,7 @@ class _Subject:
         values: Mapping[str, str] | None,
         output: str | None,
         seed: int,
-    ) -> _Subject:
+    ) -> Subject:
         scenario = _scenario(model, seed).with_overrides(
             model=model, inputs=inputs, dims=dims, ranges=ranges, values=values, output=output
         )
@@ -150,7 +150,7 @@ class _Subject:
 
 def _examine(
     measuring: Measuring,
-    subject: _Subject,
+    subject: Subject,
     chosen: Mapping[str, NamedProfile],
     samples: int,
     progress: Progress | None,

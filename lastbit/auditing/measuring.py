@@ -152,6 +152,10 @@ class Measuring:
         self.by_top1.drop(name)
         self.pairs.drop(name)
 
+    def engines(self) -> Iterator[Replica]:
+        """One replica for each session that was made: profiles that come to the same session share it."""
+        return iter({id(replica.engine): replica for replica in self._replicas.values()}.values())
+
     def replica(self, name: str) -> Replica:
         """What answers under a profile that runs."""
         return self._replicas[name]
