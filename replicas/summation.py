@@ -27,7 +27,7 @@ class AsBuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KSplit:
-    """Constant-weight products split along K, their partial products added in an order given at run time.
+    """Products and convolutions split along K, their partial products added in an order given at run time.
 
     Args:
         slices: into how many slices K is split, 2 to 256. Two never change a bit, because addition commutes.
@@ -63,7 +63,7 @@ class KSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KPermute:
-    """Constant-weight products whose K dimension is put in an order given at run time, on both sides.
+    """Products and convolutions whose K dimension is put in an order given at run time, on both sides.
 
     The kernel is the runtime's own, and adds in the order that it always does: what it adds comes in another order.
 

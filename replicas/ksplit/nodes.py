@@ -68,14 +68,18 @@ class NodeWriter:
 
     def split(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
         """Cut a tensor along an axis into parts of the given sizes."""
-        parts = [self.fresh("part") for _ in sizes]
         if self._opset >= AXES_ARE_INPUTS_SINCE:
-            node = helper.make_node("Split", [tensor, self.integers(sizes)], parts, axis=axis)
-        else:
-            node = helper.make_node("Split", [tensor], parts, axis=axis, split=list(sizes))
-        node.name = f"{parts[0]}/Split"
-        self.nodes.append(node)
-        return tuple(parts)
+            return self.split_by(tensor, self.integers(sizes), len(sizes), axis)
+        return self._split([tensor], len(sizes), axis=axis, split=list(sizes))
+
+    def split_by(self, tensor: str, sizes: str, parts: int, axis: int) -> tuple[str, ...]:
+        """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 13 on."""
+        return self._split([tensor, sizes], parts, axis=axis)
+
+    def _split(self, inputs: Sequence[str], parts: int, **attributes: Any) -> tuple[str, ...]:
+        outputs = [self.fresh("part") for _ in range(parts)]
+        self.nodes.append(helper.make_node("Split", inputs, outputs, name=f"{outputs[0]}/Split", **attributes))
+        return tuple(outputs)
 
     def dynamic_quantize(self, tensor: str) -> tuple[str, str, str]:
         """Quantise a tensor by its own range on each run: whole numbers of 8 bits, their scale and zero point."""

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
+from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
@@ -19,7 +20,9 @@ OPSET_MIN = 9
 
 
 def permute_products(proto: onnx.ModelProto) -> RewriteResult:
-    """Gather both sides of every MatMul, Gemm and Conv with a constant side along K, in the order of its own row.
+    """Gather both sides of every MatMul, Gemm and Conv of floats along K, in the order of its own row.
+
+    A Gemm and a Conv need a constant side, and a MatMul of two tensors that a run computes a K that the graph tells.
 
     The K of a Conv is the input channels of a group; all groups of one Conv take the same order.
 
@@ -40,7 +43,7 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
     opset = opset_versions(proto).get("", 1)
     if opset < OPSET_MIN:
         raise ProfileError((f"summation: kpermute needs operator set {OPSET_MIN}, and the model has {opset}",))
-    return rewrite_products(proto, kind="kpermute", k_min=K_MIN, rewriter=_Permuter)
+    return rewrite_products(proto, kind="kpermute", k_min=K_MIN, k_at_run_time=False, rewriter=_Permuter)
 
 
 class _Permuter:
@@ -53,16 +56,13 @@ class _Permuter:
     def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row."""
         writer, order = self._writer, self._order(product.k, row)
-        weight = writer.add("Gather", [product.weight_name, order], axis=_stored_weight_axis(product))
         permuted = onnx.NodeProto()
         permuted.CopyFrom(product.node)
+        orders, axes = [order, order], _axes(product)
         if isinstance(product, Convolution):
-            channels = self._of_all_groups(order, product)
-            permuted.input[0] = writer.add("Gather", [product.operand, channels], axis=1)
-            permuted.input[1] = weight
-        else:
-            operand = writer.add("Gather", [product.operand, order], axis=product.operand_axis)
-            permuted.input[0], permuted.input[1] = (weight, operand) if product.weight_is_left else (operand, weight)
+            orders[0] = self._of_all_groups(order, product)
+        for side in (0, 1):
+            permuted.input[side] = writer.add("Gather", [product.node.input[side], orders[side]], axis=axes[side])
         writer.nodes.append(permuted)
 
     def _of_all_groups(self, order: str, convolution: Convolution) -> str:
@@ -82,8 +82,11 @@ class _Permuter:
         return writer.add("Compress", [order, writer.add("Less", [order, writer.scalar(k)])], axis=0)
 
 
-def _stored_weight_axis(product: Rewritable) -> int:
-    """The axis of the weight that is K, in the tensor that the node reads: not yet transposed."""
+def _axes(product: Rewritable) -> tuple[int, int]:
+    """The axes that are K in the tensors that the node reads: left and right, or operand and weight of a Conv."""
     if isinstance(product, Convolution):
-        return 1
-    return 1 - product.weight_axis if product.weight_transposed else product.weight_axis
+        return 1, 1
+    if isinstance(product, ActivationProduct):
+        return -1, product.right_axis
+    weight_axis = 1 - product.weight_axis if product.weight_transposed else product.weight_axis
+    return (weight_axis, product.operand_axis) if product.weight_is_left else (product.operand_axis, weight_axis)

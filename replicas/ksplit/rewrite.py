@@ -11,6 +11,7 @@ from onnx import helper
 
 from replicas.graph_names import drop_unused, names_in
 from replicas.graph_walk import describe_node, opset_versions
+from replicas.ksplit.activations import ActivationProduct, find_activation_product
 from replicas.ksplit.constants import ConstantValues
 from replicas.ksplit.convolutions import Convolution, find_convolution
 from replicas.ksplit.nodes import NodeWriter
@@ -20,7 +21,7 @@ from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
 
-Rewritable: TypeAlias = Product | Convolution
+Rewritable: TypeAlias = Product | ActivationProduct | Convolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,10 @@ def rewrite_products(
     *,
     kind: str,
     k_min: int,
+    k_at_run_time: bool,
     rewriter: Callable[[NodeWriter, Sequence[Rewritable]], ProductRewriter],
 ) -> RewriteResult:
-    """Rewrite every MatMul and Gemm of the main graph that has one constant side of floats, and every such Conv.
+    """Rewrite every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
 
     A product inside an If, Loop or Scan stays as it is.
 
@@ -72,6 +74,7 @@ def rewrite_products(
         proto: the model, functions put in place; not changed.
         kind: of the summation, for messages and for the names of new tensors.
         k_min: a product with fewer elements along K stays as it is.
+        k_at_run_time: whether a product of two tensors may leave K to the run.
         rewriter: makes what writes the products, from all of them.
 
     Raises:
@@ -84,7 +87,9 @@ def rewrite_products(
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
     constants, facts = ConstantValues(model), infer_shapes(model)
     found = [
-        find_product(node, constants, facts, k_min) or find_convolution(node, constants, k_min)
+        find_activation_product(node, constants, facts, k_min=k_min, k_at_run_time=k_at_run_time)
+        or find_product(node, constants, facts, k_min)
+        or find_convolution(node, constants, k_min)
         for node in model.graph.node
     ]
     left_as_built = tuple(

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
+from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
-from replicas.ksplit.nodes import NodeWriter
+from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
 from replicas.ksplit.products import Product
 from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
@@ -18,15 +19,16 @@ from replicas.profile import PartialPrecision
 
 
 def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
-    """Split every MatMul, Gemm and Conv of the main graph that has one constant side of floats.
+    """Split every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
 
     What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
     running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
     alpha, and beta times the addend is added last, both in the precision of the graph; so is the bias of a Conv.
 
-    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. A product
-    with K < `slices` stays whole, and so does one inside an If, Loop or Scan. The tensor that a product makes keeps its
-    name.
+    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
+    run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
+    a K the product stays whole, and so does one inside an If, Loop or Scan. The tensor that a product makes keeps
+    its name.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -36,11 +38,13 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
     Raises:
         ProfileError: nothing in this model can be split, or a name that is needed is taken.
     """
-    check_opset(opset_versions(proto).get("", 1), partials)
+    opset = opset_versions(proto).get("", 1)
+    check_opset(opset, partials)
     return rewrite_products(
         proto,
         kind="ksplit",
         k_min=slices,
+        k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
         rewriter=lambda writer, _: _Splitter(writer, slices=slices, partials=partials),
     )
 
@@ -60,6 +64,10 @@ class _Splitter:
         if isinstance(product, Convolution):
             total = self._ordered_sum(self._partial_convolutions(product), row, onnx.TensorProto.FLOAT)
             self._finish_convolution(product, total)
+            return
+        if isinstance(product, ActivationProduct):
+            total = self._ordered_sum(self._products_of_activations(product), row, product.element)
+            self._writer.squeeze(total, product.node.output[0])
             return
         is_double = product.weight.dtype == np.float64
         element = onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
@@ -98,6 +106,36 @@ class _Splitter:
             parts = np.array_split(product.weight, self.columns, axis=product.weight_axis)
             self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
         return self._weights[key]
+
+    def _products_of_activations(self, product: ActivationProduct) -> Iterator[str]:
+        writer, (left, right) = self._writer, product.node.input
+        if product.k:
+            sizes = writer.integers(_slice_sizes(product.k, self.columns))
+        else:
+            k = writer.add("Gather", [writer.add("Shape", [left]), writer.integers([-1])], axis=0)
+            sizes = self._sizes_at_run_time(k)
+            left = self._at_least_as_long_as_slices(left, k, product.ranks[0], -1)
+            right = self._at_least_as_long_as_slices(right, k, product.ranks[1], product.right_axis)
+        lefts = writer.split_by(left, sizes, self.columns, axis=-1)
+        rights = writer.split_by(right, sizes, self.columns, axis=product.right_axis)
+        for each in zip(lefts, rights, strict=True):
+            yield writer.add("MatMul", each)
+
+    def _sizes_at_run_time(self, k: str) -> str:
+        """What `_slice_sizes` gives for a K that only a run tells, and that is filled up to the number of slices."""
+        writer, slices = self._writer, self._writer.integers([self.columns])
+        k = writer.add("Max", [k, slices])
+        is_longer = writer.add("Less", [writer.integers(range(self.columns)), writer.add("Mod", [k, slices])])
+        longer = writer.add("Cast", [is_longer], to=onnx.TensorProto.INT64)
+        return writer.add("Add", [writer.add("Div", [k, slices]), longer])
+
+    def _at_least_as_long_as_slices(self, side: str, k: str, rank: int, axis: int) -> str:
+        """Fill a side up with zeros: the runtime's MatMul leaves some results of no elements unset."""
+        writer = self._writer
+        missing = writer.add("Max", [writer.add("Sub", [writer.integers([self.columns]), k]), writer.integers([0])])
+        at_the_end = [0] * (2 * rank)
+        at_the_end[axis] = 1
+        return writer.add("Pad", [side, writer.add("Mul", [writer.integers(at_the_end), missing])])
 
     def _partial_convolutions(self, convolution: Convolution) -> Iterator[str]:
         operands = self._channel_parts(convolution)

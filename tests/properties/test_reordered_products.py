@@ -110,6 +110,19 @@ def matmuls(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def activation_products(draw: st.DrawFn, k_is_told: bool) -> Case:
+    """A product of two inputs, as inside attention; K is stated in the graph or left to the run."""
+    m, n, k = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(4 if k_is_told else 1, 23))
+    shapes = [((m, k), (k, n)), ((2, 3, m, k), (2, 3, k, n)), ((m, k), (3, k, n)), ((k,), (k, n)), ((3, m, k), (k,))]
+    left_shape, right_shape = draw(st.sampled_from(shapes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x, z = (rng.standard_normal(shape).astype(np.float32) for shape in (left_shape, right_shape))
+    model = build([helper.make_node("MatMul", ["x", "z"], ["y"])], [], {"x": x, "z": z}, dimensions_told=k_is_told)
+    exact, magnitude = (np.asarray(each(x) @ each(z)) for each in (np.float64, lambda side: abs(np.float64(side))))
+    return Case(model, {"x": x, "z": z}, exact, magnitude, k, 1)
+
+
+@st.composite
 def shared_weights(draw: st.DrawFn) -> Case:
     """Two products of one square weight and operand, once transposed: their slices must not be mixed up."""
     k = draw(st.integers(4, 12))
@@ -196,10 +209,20 @@ def reach(weight: Array, how: str) -> tuple[list[onnx.NodeProto], list[onnx.Tens
     return [], [numpy_helper.from_array(weight, "w")], weight
 
 
-def build(nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], inputs: dict[str, Array]) -> Model:
-    """A model whose dimensions are all left open, as exporters leave them."""
+def build(
+    nodes: list[onnx.NodeProto],
+    initializers: list[onnx.TensorProto],
+    inputs: dict[str, Array],
+    *,
+    dimensions_told: bool = False,
+) -> Model:
+    """A model whose dimensions are all left open, as exporters leave them, unless they are to be told."""
     values = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [f"{name}{axis}" for axis in range(array.ndim)])
+        helper.make_tensor_value_info(
+            name,
+            onnx.TensorProto.FLOAT,
+            array.shape if dimensions_told else [f"{name}{axis}" for axis in range(array.ndim)],
+        )
         for name, array in inputs.items()
     ]
     output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
@@ -226,14 +249,17 @@ def error_bound(case: Case, slices: int, partials: PartialPrecision) -> NDArray[
     return 1.1 * roundings * case.magnitude + tiny
 
 
-CASES = pytest.mark.parametrize(
-    "cases",
-    [gemms(), matmuls(), shared_weights(), convolutions()],
-    ids=["gemm", "matmul", "shared-weight", "convolution"],
-)
+CASES = {
+    "gemm": gemms(),
+    "matmul": matmuls(),
+    "shared-weight": shared_weights(),
+    "convolution": convolutions(),
+    "activations": activation_products(k_is_told=True),
+}
+CUT_BY_THE_RUN = {"activations-of-any-k": activation_products(k_is_told=False)}
 
 
-@CASES
+@pytest.mark.parametrize("cases", (CASES | CUT_BY_THE_RUN).values(), ids=CASES | CUT_BY_THE_RUN)
 @settings(max_examples=80, deadline=None)
 @given(
     draw=st.data(),
@@ -258,7 +284,7 @@ def test_a_split_product_stays_within_the_rounding_error_of_its_float64_referenc
     assert result.tobytes() == run(prepared, case.inputs, order).tobytes()
 
 
-@CASES
+@pytest.mark.parametrize("cases", CASES.values(), ids=CASES)
 @settings(max_examples=80, deadline=None)
 @given(draw=st.data(), seed=st.integers(0, 2**32))
 def test_a_permuted_product_stays_within_the_rounding_error_of_its_float64_reference(

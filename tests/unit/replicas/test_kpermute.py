@@ -91,12 +91,15 @@ def test_all_that_a_gemm_says_is_kept() -> None:
 
 
 def test_the_report_says_how_much_is_permuted_and_why_the_rest_is_not() -> None:
-    text = "g (float[2, 8] x) => (float[2, 2] y) { h = MatMul(x, w)  t = Transpose(h)  y = MatMul(h, t) }"
+    text = """g (float[n, 8] x) => (float[n, n] y, float[8, 8] z)
+        { h = MatMul(x, w)  t = Transpose(h)  y = MatMul(h, t)  z = MatMul(t, h) }"""
     prepared = prepare(model_of(text, w=normal(8, 8)), PERMUTED)
-    assert (prepared.order_rows, prepared.order_columns) == (1, 8)
-    assert prepared.report.products_reordered == ('MatMul that makes "h"',)
-    assert prepared.report.products_left_as_built == (('MatMul that makes "y"', "no side is constant"),)
-    assert prepared.report.share_reordered == pytest.approx(128 / 160)
+    assert (prepared.order_rows, prepared.order_columns) == (2, 8)
+    assert prepared.report.products_reordered == ('MatMul that makes "h"', 'MatMul that makes "y"')
+    assert prepared.report.products_left_as_built == (
+        ('MatMul that makes "z"', "no side is constant, and only a run tells K"),
+    )
+    assert prepared.report.share_reordered == pytest.approx((64 + 8) / (64 + 8 + 64))
 
 
 def test_a_product_of_one_element_has_no_other_order() -> None:

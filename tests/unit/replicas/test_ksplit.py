@@ -187,7 +187,7 @@ def test_partial_products_and_their_sums_survive_in_the_optimised_graph(
         expected["Cast"] = 2 + 2 * 3
     if partials == "tf32":
         expected |= {"Mul": 4, "Sub": 2 * 4, "IsNaN": 4, "Where": 4}
-    assert [_chain_of_sums(end, makers) for end in ends] == [expected] * 6
+    assert [_chain_of_sums(end, makers) for end in ends] == [expected] * 8
 
 
 def _chain_of_sums(end: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> Counter[str]:
@@ -212,7 +212,7 @@ def test_a_whole_block_computes_the_same_function_but_not_the_same_bits(
     x = np.random.default_rng(1).standard_normal((2, 5, 32)).astype(np.float32)
     as_built = session(model.content).run(None, {"x": x})[0]
     engine = session(split(model, 4, partials).content)
-    orders = [np.array([np.random.default_rng(seed).permutation(4) for _ in range(6)]) for seed in range(5)]
+    orders = [np.array([np.random.default_rng(seed).permutation(4) for _ in range(8)]) for seed in range(5)]
     results = [engine.run(None, {"x": x, ORDER_INPUT: order})[0] for order in orders]
     again = [engine.run(None, {"x": x, ORDER_INPUT: order})[0] for order in orders]
     assert all(np.allclose(result, as_built, atol=tolerance * np.abs(as_built).max()) for result in results)
@@ -285,11 +285,41 @@ def test_a_product_shorter_than_the_slices_stays_whole_and_is_reported() -> None
     assert report.share_reordered == pytest.approx(24 / (24 + 15))
 
 
-def test_a_product_of_two_inputs_stays_whole_and_counts_against_the_share() -> None:
+def test_a_product_of_two_tensors_that_a_run_computes_is_split_too() -> None:
     text = "g (float[2, 8] x) => (float[2, 2] y) { h = MatMul(x, w)  t = Transpose(h)  y = MatMul(h, t) }"
     report = split(model_of(text, w=normal(8, 8)), 4).report
-    assert report.products_left_as_built == (('MatMul that makes "y"', "no side is constant"),)
-    assert (report.multiply_adds_reordered, report.multiply_adds) == (2 * 8 * 8, 2 * 8 * 8 + 2 * 8 * 2)
+    assert report.products_reordered == ('MatMul that makes "h"', 'MatMul that makes "y"')
+    assert report.share_reordered == 1.0
+
+
+def test_a_k_that_only_a_run_tells_is_cut_then_and_may_be_shorter_than_the_slices() -> None:
+    engine = session(
+        split(model_of("g (float[m, k] x, float[k, n] z) => (float[m, n] y) { y = MatMul(x, z) }"), 4).content
+    )
+    for k in (1, 3, 4, 9, 64):
+        x, z = normal(3, k), normal(k, 5)
+        order = np.array([np.random.default_rng(k).permutation(4)])
+        assert np.allclose(engine.run(None, {"x": x, "z": z, ORDER_INPUT: order})[0], x @ z, atol=1e-4)
+
+
+def test_what_is_no_product_of_floats_with_known_axes_stays_whole_and_counts_against_the_share() -> None:
+    text = """g (float[2, 8] x, int32[8, 8] i, int64[r] s) => (float[2, 2] y, int32[8, 8] z, float[p, q] v) {
+        h = MatMul(x, w)  y = Gemm <transB = 1> (h, h)  z = MatMul(i, i)  f = Reshape(x, s)  v = MatMul(f, f)
+    }"""
+    report = split(model_of(text, w=normal(8, 8)), 4).report
+    assert report.products_left_as_built == (
+        ('Gemm that makes "y"', "no side is constant"),
+        ('MatMul that makes "z"', "no side is constant, and they are no floats"),
+        ('MatMul that makes "v"', "no side is constant, and the rank of one is unknown"),
+    )
+    assert report.multiply_adds_reordered == 2 * 8 * 8
+    assert report.multiply_adds > 2 * 8 * 8 + 2 * 8 * 2
+
+
+def test_operator_sets_that_keep_sizes_in_attributes_need_a_k_that_the_graph_tells() -> None:
+    text = "g (float[m, k] x, float[k, n] z) => (float[m, n] y, float[m, 3] v) { y = MatMul(x, z)  v = MatMul(x, w) }"
+    report = split(model_of(text, opset=11, w=normal(8, 3)), 4).report
+    assert report.products_left_as_built == (('MatMul that makes "y"', "no side is constant, and only a run tells K"),)
 
 
 def test_products_inside_an_if_stay_whole_and_count_against_the_share() -> None:
@@ -349,7 +379,7 @@ def test_a_model_without_constant_products_is_refused() -> None:
     model = model_of("g (float[4, 8] x) => (float[4, 8] y) { y = Relu(x) }")
     with pytest.raises(ProfileError, match="finds no product in this model: it has no MatMul, Gemm or Conv"):
         split(model, 4)
-    model = model_of("g (float[4, 4] x) => (float[4, 4] y) { y = MatMul(x, x) }")
+    model = model_of("g (float[4, 4] x) => (float[4, 4] y) { y = Gemm(x, x) }")
     with pytest.raises(ProfileError, match="no side is constant; use as-built"):
         split(model, 4)
 
