@@ -30,7 +30,7 @@ class PreparationReport:
         multiply_adds: of the whole graph; 0 where nothing was to be prepared.
         multiply_adds_reordered: of these, in products that are added in the order given at run time.
         products_reordered: these products, split or permuted along K; number i reads row i of the order.
-        products_left_as_built: the others, each with the reason.
+        products_left_as_built: the other nodes that multiply and add, each with the reason.
         values_rounded: weights that are fp16 numbers now.
         values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
         float_nodes: nodes that take or make float32 tensors, under fp64.
@@ -166,11 +166,18 @@ def _reordered(
         case KPermute():
             result = permute_products(proto)
     costs = node_costs(proto)
+    named = {place for place, _ in result.left_as_built}
+    rest = [
+        cost.place for position, cost in enumerate(costs) if cost.multiply_adds and position not in result.positions
+    ]
     reordered = replace(
         report,
         multiply_adds_reordered=sum(costs[position].multiply_adds for position in result.positions),
         products_reordered=result.rewritten,
-        products_left_as_built=result.left_as_built,
+        products_left_as_built=(
+            *result.left_as_built,
+            *((place, "its operator is not rewritten") for place in rest if place not in named),
+        ),
     )
     return result.proto, reordered, result.columns
 

@@ -331,6 +331,7 @@ def test_products_inside_an_if_stay_whole_and_count_against_the_share() -> None:
     prepared = split(model_of(text, w=normal(8, 8)), 4)
     assert prepared.order_rows == 1
     assert prepared.report.share_reordered == 0.5
+    assert prepared.report.products_left_as_built == (('If that makes "y"', "its operator is not rewritten"),)
     x = normal(1, 8)
     feeds = {"c": np.array(True), "x": x, ORDER_INPUT: np.array([[0, 1, 2, 3]])}
     assert np.allclose(session(prepared.content).run(None, feeds)[0], x @ normal(8, 8) @ normal(8, 8), rtol=1e-4)
