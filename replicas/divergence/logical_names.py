@@ -126,10 +126,10 @@ def _makes_blocked(node: onnx.NodeProto, blocked: Mapping[str, int | None]) -> b
 def _find(node: onnx.NodeProto, names: Mapping[str, str], model: ModelNodes) -> str | None:
     if node.op_type == "ReorderInput":
         return str(node.input[0])
-    converted = _CONVERTED.match(node.name)
-    if node.domain != BLOCKED_DOMAIN or converted is None:
+    if node.domain != BLOCKED_DOMAIN:
         return model.after([names.get(name, name) for name in node.input], [node.op_type])
-    tensor: str | None = converted["tensor"]
+    converted = _CONVERTED.match(node.name)
+    tensor: str | None = converted["tensor"] if converted else None
     activation = next((each.s.decode() for each in node.attribute if each.name == "activation"), None)
     if tensor is None or not model.makes(tensor) or model.operator(tensor) == activation:
         return tensor

@@ -1,25 +1,31 @@
 """A graph with all its inner tensors made outputs, in the branches of If and the bodies of Loop too.
 
-A branch gets an output for each tensor of the other one as well, empty, since the two must have equally many. A tensor
-inside a Loop comes out once an iteration, as a scan output. Tensors in blocked layout go through a ReorderOutput.
+Tensors in blocked layout go through a ReorderOutput. A Loop inside a Loop stays closed: it is one node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import onnx
 from onnx import helper
 
+from replicas.divergence.handed_out import (
+    PREFIX,
+    SEQUENCES_IN_LOOPS_SINCE,
+    as_scan_outputs,
+    as_sequences,
+    from_branches,
+    sequence_of,
+)
 from replicas.divergence.logical_names import BLOCKED_DOMAIN, LogicalNames, ModelNodes, logical_names
 from replicas.divergence.places import NodeName
 from replicas.graph_names import fresh_name, names_in
-from replicas.graph_walk import standard_domain, subgraphs
+from replicas.graph_walk import opset_versions, standard_domain, subgraphs
 from replicas.profile import ProfileError
 from replicas.runtime_types import ELEMENTS, runtime_types
 
-PREFIX = "lastbit.watched"
 BODIES: Mapping[str, tuple[str, ...]] = {"If": ("then_branch", "else_branch"), "Loop": ("body",)}
 # What NumPy has no type for cannot be handed out; the comparison goes on behind it.
 FETCHABLE = frozenset(
@@ -52,6 +58,7 @@ class OpenedNode:
         name: for people.
         inputs: the tensors that it reads; "" for one left out.
         outputs: those that it makes.
+        holds_graphs: whether it is an If, a Loop or the like.
         captured: those of the graphs around it that its own graphs read.
         bodies: its graphs by the name of the attribute; empty where it has none or none was opened.
     """
@@ -59,6 +66,7 @@ class OpenedNode:
     name: NodeName
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    holds_graphs: bool = False
     captured: tuple[str, ...] = ()
     bodies: Mapping[str, OpenedBody] = field(default_factory=dict)
 
@@ -126,29 +134,40 @@ class _Opener:
         self._operators = operators
         self._taken = names_in(opened.graph)
         self._types: dict[str, str] = {}
+        self._opset = opset_versions(opened).get("", 1)
 
     def open(self) -> OpenedModel:
         graph = self._opened.graph
         inside = any(_opens(node, self._operators) for node in graph.node)
         types = runtime_types(self._opened) if inside else None
-        opened = self._graph(graph, types, dict.fromkeys(each.name for each in graph.output), {})
+        as_they_are = {each.name: each.name for each in graph.output}
+        opened = self._graph(graph, types, as_they_are, {}, self._operators)
         return OpenedModel(bytes(self._opened.SerializeToString()), opened)
 
     def _graph(
         self,
         graph: onnx.GraphProto,
         types: Mapping[str, str] | None,
-        fetchable_as_they_are: Iterable[str],
+        as_they_are: Mapping[str, str],
         around: Mapping[str, onnx.TensorProto],
+        operators: frozenset[str],
     ) -> OpenedGraph:
-        """Open one graph. `types` are those of its tensors and of all around it, where they are needed."""
+        """Open one graph.
+
+        Args:
+            graph: changed in place.
+            types: of its tensors and of all around it; None where nothing inside is opened, which needs none.
+            as_they_are: the fetches that need no further output.
+            around: the constants of the graphs around it.
+            operators: whose graphs are opened.
+        """
         known = logical_names(graph, self._model, self._channels)
         inputs, outputs = tuple(each.name for each in graph.input), tuple(each.name for each in graph.output)
         constants = {**around, **{tensor.name: tensor for tensor in graph.initializer}}
-        fetches = {name: name for name in fetchable_as_they_are}
+        fetches = dict(as_they_are)
         nodes = []
         for node in list(graph.node):
-            nodes.append(self._node(node, types, constants))
+            nodes.append(self._node(node, graph, types, constants, operators))
             for body in nodes[-1].bodies.values():
                 graph.output.extend(onnx.ValueInfoProto(name=name) for name in body.held_by.values())
             for tensor in nodes[-1].outputs:
@@ -176,60 +195,58 @@ class _Opener:
         return held
 
     def _node(
-        self, node: onnx.NodeProto, types: Mapping[str, str] | None, constants: Mapping[str, onnx.TensorProto]
+        self,
+        node: onnx.NodeProto,
+        graph: onnx.GraphProto,
+        types: Mapping[str, str] | None,
+        constants: Mapping[str, onnx.TensorProto],
+        operators: frozenset[str],
     ) -> OpenedNode:
-        inputs, outputs = tuple(node.input), tuple(node.output)
-        inner: set[str] = set()
-        for graph in subgraphs(node):
-            inner |= _captured(graph)
+        name, inputs, outputs = NodeName.of(node), tuple(node.input), tuple(node.output)
+        graphs = tuple(subgraphs(node))
+        captured = sorted(set[str]().union(*map(_captured, graphs)))
         bodies: dict[str, OpenedBody] = {}
-        if types is not None and _opens(node, self._operators):
-            bodies = self._bodies(node, types, constants)
-        return OpenedNode(NodeName.of(_named(node, outputs)), inputs, outputs, tuple(sorted(inner)), bodies)
+        if types is not None and _opens(node, operators):
+            inside = operators - {"Loop"} if node.op_type == "Loop" else operators
+            bodies = self._bodies(node, types, constants, inside)
+            self._hand_out(node, graph, bodies)
+        return OpenedNode(name, inputs, outputs, bool(graphs), tuple(captured), bodies)
 
     def _bodies(
-        self, node: onnx.NodeProto, types: Mapping[str, str], constants: Mapping[str, onnx.TensorProto]
+        self,
+        node: onnx.NodeProto,
+        types: Mapping[str, str],
+        constants: Mapping[str, onnx.TensorProto],
+        operators: frozenset[str],
     ) -> dict[str, OpenedBody]:
-        graphs = {each.name: each.g for each in node.attribute if each.name in BODIES[node.op_type]}
         bodies: dict[str, OpenedBody] = {}
-        for branch, graph in graphs.items():
+        for branch, graph in _graphs(node).items():
             given = len(graph.output)
             inner = self._inner_types(graph, types, constants)
-            opened = self._graph(graph, {**types, **inner}, (), constants)
+            opened = self._graph(graph, {**types, **inner}, {}, constants, operators)
             added = [each.name for each in list(graph.output)[given:]]
-            held_by = {name: fresh_name(PREFIX, self._taken) for name in added}
-            self._types.update((outer, self._types[name]) for name, outer in held_by.items())
-            bodies[branch] = OpenedBody(opened, held_by)
-        all_held = [body.held_by for body in bodies.values()]
-        for branch, graph in graphs.items():
-            self._fill_up(graph, all_held, bodies[branch].held_by)
-        node.output.extend(name for held_by in all_held for name in held_by.values())
+            bodies[branch] = OpenedBody(opened, {name: fresh_name(PREFIX, self._taken) for name in added})
         return bodies
 
-    def _fill_up(self, graph: onnx.GraphProto, all_held: list[Mapping[str, str]], own: Mapping[str, str]) -> None:
-        """Put the outputs of a branch in the order of the node's, with empty ones where they are another branch's."""
-        given = list(graph.output)[: len(graph.output) - len(own)]
-        names: list[str] = []
-        for held_by in all_held:
-            for inner, outer in held_by.items():
-                names.append(inner if held_by is own else self._empty(graph, self._types[outer]))
-        del graph.output[:]
-        graph.output.extend(given)
-        graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-
-    def _empty(self, graph: onnx.GraphProto, kind: str) -> str:
-        name = fresh_name(PREFIX, self._taken)
-        nothing = helper.make_tensor(name, ELEMENTS[kind], [0], [])
-        graph.node.append(helper.make_node("Constant", [], [name], value=nothing))
-        return name
+    def _hand_out(self, node: onnx.NodeProto, around: onnx.GraphProto, bodies: Mapping[str, OpenedBody]) -> None:
+        graphs = _graphs(node)
+        in_sequences = node.op_type == "Loop" and self._opset >= SEQUENCES_IN_LOOPS_SINCE
+        for body in bodies.values():
+            for inner, outer in body.held_by.items():
+                self._types[outer] = sequence_of(self._types[inner]) if in_sequences else self._types[inner]
+        if node.op_type == "If":
+            branches = [(graphs[branch], body.held_by) for branch, body in bodies.items()]
+            from_branches(node, branches, self._types, self._taken)
+        elif in_sequences:
+            as_sequences(node, around, graphs["body"], bodies["body"].held_by, self._types, self._taken)
+        else:
+            as_scan_outputs(node, graphs["body"], bodies["body"].held_by)
 
     def _inner_types(
         self, graph: onnx.GraphProto, types: Mapping[str, str], constants: Mapping[str, onnx.TensorProto]
     ) -> dict[str, str]:
         """The types of the tensors in a branch or body: the runtime is shown it as a graph of its own."""
-        alone = onnx.ModelProto()
-        alone.CopyFrom(self._opened)
-        alone.graph.CopyFrom(graph)
+        alone = onnx.ModelProto(ir_version=self._opened.ir_version, opset_import=self._opened.opset_import, graph=graph)
         for name in sorted(_captured(graph)):
             if name in constants:
                 alone.graph.initializer.append(constants[name])
@@ -257,14 +274,14 @@ def _captured(graph: onnx.GraphProto) -> set[str]:
     return read - made - {""}
 
 
-def _named(node: onnx.NodeProto, outputs: tuple[str, ...]) -> onnx.NodeProto:
-    return onnx.NodeProto(name=node.name, op_type=node.op_type, domain=node.domain, output=outputs)
+def _graphs(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
+    return {each.name: each.g for each in node.attribute if each.name in BODIES[node.op_type]}
 
 
-def control_flow(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes that hold graphs, at any depth."""
-    for node in graph.node:
-        for index, inner in enumerate(subgraphs(node)):
-            if index == 0:
-                yield node
-            yield from control_flow(inner)
+def closed_nodes(graph: OpenedGraph) -> Iterator[NodeName]:
+    """The nodes whose graphs were not opened, at any depth."""
+    for node in graph.nodes:
+        if node.holds_graphs and not node.bodies:
+            yield node.name
+        for body in node.bodies.values():
+            yield from closed_nodes(body.graph)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -84,7 +84,7 @@ class Execution:
         branch = "then_branch" if np.asarray(condition).reshape(-1)[0] else "else_branch"
         body = node.bodies[branch]
         inner = dict(scope)
-        inside = (*place, Step(node.outputs[0], branch))
+        inside = (*place, Step(_anchor(node), branch))
         self._run(body.graph, inside, inner, _through(body, fetch))
         return _given(body, inside, inner)
 
@@ -92,17 +92,21 @@ class Execution:
         self, node: OpenedNode, place: Place, scope: dict[str, TensorKey], fetch: Fetch
     ) -> tuple[TensorKey, ...]:
         body = node.bodies["body"]
-        iterations = max((len(_stack(fetch(held))) for held in body.held_by.values()), default=0)
+        iterations = max((len(_turns(fetch(held))) for held in body.held_by.values()), default=0)
         carried = [scope.get(name, TensorKey(name, place)) for name in node.inputs[2:]]
         scanned: list[TensorKey] = []
         for iteration in range(iterations):
-            inside = (*place, Step(node.outputs[0], "body", iteration))
+            inside = (*place, Step(_anchor(node), "body", iteration))
             counters = {name: TensorKey(name, inside) for name in body.graph.inputs[:2]}
             inner = {**scope, **counters, **dict(zip(body.graph.inputs[2:], carried, strict=True))}
             self._run(body.graph, inside, inner, _through(body, fetch, iteration))
             _, *given = _given(body, inside, inner)
             carried, scanned = given[: len(carried)], scanned + given[len(carried) :]
         return (*carried, *scanned) if iterations else ()
+
+
+def _anchor(node: OpenedNode) -> str:
+    return next((name for name in node.outputs if name), node.name.name)
 
 
 def _given(body: OpenedBody, place: Place, scope: Mapping[str, TensorKey]) -> tuple[TensorKey, ...]:
@@ -114,11 +118,12 @@ def _through(body: OpenedBody, fetch: Fetch, iteration: int | None = None) -> Fe
 
     def fetch_inner(held: str) -> Value:
         value = fetch(body.held_by[held]) if held in body.held_by else None
-        return value if iteration is None or value is None else np.asarray(_stack(value)[iteration])
+        return value if iteration is None or value is None else np.asarray(_turns(value)[iteration])
 
     return fetch_inner
 
 
-def _stack(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    assert isinstance(value, np.ndarray), "a scan output is a tensor"
-    return value
+def _turns(value: Value) -> Sequence[Value]:
+    """What a Loop handed out of one tensor, iteration by iteration."""
+    assert isinstance(value, list | np.ndarray), "a sequence or a scan output"
+    return value  # type: ignore[return-value]  # an array is a sequence of its rows

@@ -20,13 +20,14 @@ import onnxruntime
 from onnx import inliner, numpy_helper
 
 from replicas.differences import first_difference
+from replicas.divergence.handed_out import PREFIX
 from replicas.divergence.logical_names import ModelNodes
-from replicas.divergence.opened import FETCHABLE, OpenedGraph, control_flow, open_graph
+from replicas.divergence.opened import FETCHABLE, OpenedGraph, closed_nodes, open_graph
 from replicas.divergence.places import TensorKey
 from replicas.divergence.unrolled import ExecutedNode, Execution
 from replicas.engine import ORDER_INPUT, EngineError, OnnxRuntimeEngine
 from replicas.graph_names import names_in
-from replicas.graph_walk import describe_node, weights_at_any_depth
+from replicas.graph_walk import nodes_at_any_depth, weights_at_any_depth
 from replicas.model import Model
 from replicas.outputs import Outputs, Value, outputs_digest
 from replicas.prepare import prepare
@@ -38,7 +39,7 @@ __all__ = ["Watch", "Watched", "watch"]
 Array = npt.NDArray[Any]
 
 _CHANNEL_AXIS = 1
-# Tried in this order: a graph inside a Loop whose tensors change their shape between iterations cannot be opened.
+# Tried in this order: up to operator set 12, a Loop whose tensors change their shape in it cannot be opened.
 _OPENINGS = (frozenset({"If", "Loop"}), frozenset({"If"}), frozenset[str]())
 
 
@@ -124,7 +125,7 @@ class Watch:
         self._profile = profile
         self._engine = OnnxRuntimeEngine(model, profile) if engine is None else engine
         self._optimised = self._engine.optimised_graph()
-        held = {node.op_type for node in control_flow(self._optimised.graph)}
+        held = {located.node.op_type for located in nodes_at_any_depth(self._optimised)}
         self._openings = list(dict.fromkeys(each & held for each in _OPENINGS))
         self._session: _OpenedSession | None = None
 
@@ -157,7 +158,7 @@ class Watch:
             unwatched,
             nodes=tuple(execution.nodes),
             values=execution.values,
-            left_out=self._left_out(self._openings[0]),
+            left_out=tuple(map(str, closed_nodes(self._session.graph))),
         )
 
     def _fetch(self, fed: Mapping[str, Array]) -> tuple[dict[str, Value] | None, list[str]]:
@@ -179,11 +180,6 @@ class Watch:
     def _open(self, operators: frozenset[str]) -> _OpenedSession:
         opened = open_graph(self._optimised, self._model_nodes, self._channels, operators)
         return _OpenedSession(self._engine.session_as_it_stands(opened.content), opened.graph)
-
-    def _left_out(self, operators: frozenset[str]) -> tuple[str, ...]:
-        return tuple(
-            describe_node(node) for node in control_flow(self._optimised.graph) if node.op_type not in operators
-        )
 
     @cached_property
     def source(self) -> onnx.ModelProto:
@@ -247,7 +243,11 @@ class _OpenedSession:
 
     def run(self, fed: Mapping[str, Array]) -> dict[str, Value]:
         stated = set(self.graph.outputs)
-        names = [each.name for each in self.session.get_outputs() if each.name in stated or each.type in FETCHABLE]
+        names = [
+            each.name
+            for each in self.session.get_outputs()
+            if each.name in stated or each.name.startswith(PREFIX) or each.type in FETCHABLE
+        ]
         try:
             values = self.session.run(names, dict(fed))
         except Exception as error:  # the runtime's exceptions have no base class of their own

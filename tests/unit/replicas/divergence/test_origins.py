@@ -252,13 +252,16 @@ def test_double_precision_is_compared_exactly_and_before_it_is_cast_back() -> No
         {"third": np.float32(1 / 3)},
     )
     x = {"x": np.float32([1, 2, 3, 4])}
-    found = divergence(watch(made, OFF, x), watch(made, NumericProfile(precision="fp64", optimization="off"), x))
+    double = watch(made, NumericProfile(precision="fp64", optimization="off"), x)
+    found = divergence(watch(made, OFF, x), double)
 
     # 3 times the float next to 1/3 needs more bits than a float32 has; it is 1 again once rounded, and y is equal.
     assert found.tensor == TensorKey("m")
     assert found.element == 2
     assert found.values == ("0x1p+0", "0x1.0000008p+0")
     assert not found.reaches_outputs
+    assert double.values[TensorKey("y")].dtype == np.float64
+    assert double.values[TensorKey("y", is_copy=True)].dtype == np.float32
 
 
 def test_a_constant_that_one_profile_folds_is_compared_with_what_the_other_computes() -> None:

@@ -11,7 +11,7 @@ import pytest
 from support import own_models, watched_models
 from support.watched_models import Array, graph, model, node, numbers, reversed_split, whole
 
-from replicas.divergence import Divergence, Step, TensorKey, Unsaid, Watch, first_divergence, watch
+from replicas.divergence import Divergence, Step, TensorKey, Unsaid, Watch, Watched, first_divergence, watch
 from replicas.engine import EngineError, OnnxRuntimeEngine
 from replicas.model import Model
 from replicas.outputs import Outputs
@@ -117,7 +117,8 @@ def test_an_if_inside_an_if_is_shown() -> None:
     assert {key.name for key in shallow.values if key.place} == {"o"}
 
 
-def test_a_loop_whose_tensors_grow_is_one_node_and_that_is_said() -> None:
+def growing(opset: int) -> Watched:
+    """A Loop that doubles a tensor of 4 three times."""
     body = graph(
         [node("Concat", ["v", "v"], ["vv"], axis=0), node("Identity", ["going"], ["on"])],
         {"i": ("int64", ()), "going": ("bool", ()), "v": ("float32", (None,))},
@@ -127,12 +128,77 @@ def test_a_loop_whose_tensors_grow_is_one_node_and_that_is_said() -> None:
         [node("Loop", ["times", "", "x"], ["y"], body=body), node("Neg", ["y"], ["z"])],
         {"times": ("int64", ()), "x": ("float32", (4,))},
         {"z": ("float32", (None,))},
+        opset=opset,
     )
-    watched = watch(made, ALL, {"times": np.array(3), "x": numbers(4)})
+    return watch(made, ALL, {"times": np.array(3), "x": numbers(4)})
+
+
+def test_tensors_that_grow_in_a_loop_are_shown() -> None:
+    watched = growing(opset=13)
+
+    assert watched.is_faithful
+    assert not watched.left_out
+    assert [len(value) for key, value in watched.values.items() if key.name == "vv"] == [8, 16, 32]
+
+
+def test_a_loop_that_cannot_be_opened_is_one_node_and_that_is_said() -> None:
+    watched = growing(opset=11)
 
     assert watched.is_faithful
     assert watched.left_out == ('Loop that makes "y"',)
     assert watched.values[TensorKey("y")].shape == (32,)
+
+
+def test_an_if_inside_a_loop_is_shown_as_it_turns_out_each_time() -> None:
+    then = graph([node("Concat", ["v", "v"], ["t"], axis=0)], {}, {"t": ("float32", None)})
+    other = graph([node("Neg", ["v"], ["n"]), node("Abs", ["n"], ["a"])], {}, {"a": ("float32", None)})
+    body = graph(
+        [
+            node("Equal", ["i", "first"], ["is_first"]),
+            node("If", ["is_first"], ["w"], then_branch=then, else_branch=other),
+            node("Identity", ["going"], ["on"]),
+        ],
+        {"i": ("int64", ()), "going": ("bool", ()), "v": ("float32", (None,))},
+        {"on": ("bool", ()), "w": ("float32", (None,))},
+    )
+    made = model(
+        [node("Loop", ["times", "", "x"], ["y"], body=body)],
+        {"times": ("int64", ()), "x": ("float32", (4,))},
+        {"y": ("float32", (None,))},
+        {"first": np.int64(0)},
+    )
+    watched = watch(made, ALL, {"times": np.array(2), "x": numbers(4)})
+
+    deep = [str(key) for key in watched.values if len(key.place) == 2]
+    assert watched.is_faithful
+    assert deep == ["y/body[0]/w/then_branch/t", "y/body[1]/w/else_branch/n", "y/body[1]/w/else_branch/a"]
+
+
+def test_a_loop_inside_a_loop_is_one_node_and_that_is_said() -> None:
+    inner = graph(
+        [node("Neg", ["u"], ["uu"]), node("Identity", ["inner_going"], ["inner_on"])],
+        {"j": ("int64", ()), "inner_going": ("bool", ()), "u": ("float32", (4,))},
+        {"inner_on": ("bool", ()), "uu": ("float32", (4,))},
+    )
+    body = graph(
+        [
+            node("Abs", ["v"], ["a"]),
+            node("Loop", ["times", "", "a"], ["b"], body=inner),
+            node("Identity", ["going"], ["on"]),
+        ],
+        {"i": ("int64", ()), "going": ("bool", ()), "v": ("float32", (4,))},
+        {"on": ("bool", ()), "b": ("float32", (4,))},
+    )
+    made = model(
+        [node("Loop", ["times", "", "x"], ["y"], body=body)],
+        {"times": ("int64", ()), "x": ("float32", (4,))},
+        {"y": ("float32", (4,))},
+    )
+    watched = watch(made, ALL, {"times": np.array(3), "x": numbers(4)})
+
+    assert watched.is_faithful
+    assert watched.left_out == ('Loop that makes "b"',)
+    assert [key.name for key in watched.values if key.place] == ["a", "b", "on"] * 3
 
 
 @pytest.mark.parametrize(
