@@ -190,10 +190,10 @@ class _Comparison:
         self._a, self._b = a, b
         self._graphs = _Graph(a), _Graph(b)
         names = _names_that_match(a, b)
-        self._common = frozenset(key for key in a.values if key in b.values and key.name in names and not key.is_copy)
+        self._common = frozenset(key for key in a.values if key in b.values and key.name in names)
         self._are_equal = cache(lambda key: _difference(a.values[key], b.values[key]) is None)
         self._unlike_weights = _unlike_weights(a.watch, b.watch)
-        self._model = ModelNodes(a.watch.source)
+        self._model = a.watch.model_nodes
         self._common_names = frozenset(key.name for key in self._common)
 
     def first(self) -> Divergence | Unsaid | None:

@@ -36,8 +36,8 @@ class TensorKey:
     Args:
         name: what the model calls it; what the optimised graph does, where the model knows no such tensor.
         place: the way to the graph that makes it; () for the main graph.
-        is_copy: the same numbers came earlier under this name, in another layout or type (before a ReorderOutput or a
-            Cast back). A copy is no tensor to compare by name.
+        is_copy: the same numbers came earlier under this name, in another layout or type: before a ReorderOutput or a
+            Cast back.
     """
 
     name: str

@@ -178,7 +178,7 @@ class Watch:
         return None, faults
 
     def _open(self, operators: frozenset[str]) -> _OpenedSession:
-        opened = open_graph(self._optimised, self._model_nodes, self._channels, operators)
+        opened = open_graph(self._optimised, self.model_nodes, self._channels, operators)
         return _OpenedSession(self._engine.session_as_it_stands(opened.content), opened.graph)
 
     @cached_property
@@ -211,7 +211,8 @@ class Watch:
         return dict(weights_at_any_depth(onnx.load_from_string(prepared.content)))
 
     @cached_property
-    def _model_nodes(self) -> ModelNodes:
+    def model_nodes(self) -> ModelNodes:
+        """The nodes of the model as built."""
         return ModelNodes(self.source)
 
     @cached_property
@@ -230,7 +231,7 @@ class Watch:
         return {
             tensor.name: numpy_helper.to_array(tensor)
             for tensor in self._optimised.graph.initializer
-            if self._model_nodes.makes(tensor.name) or tensor.data_type == onnx.TensorProto.BOOL
+            if self.model_nodes.makes(tensor.name) or tensor.data_type == onnx.TensorProto.BOOL
         }
 
 
