@@ -71,17 +71,26 @@ class NodeName:
         own = node.name or (f"{node.op_type} that makes {made}" if made else f"{node.op_type} without a name")
         return cls(own, node.op_type, standard_domain(node.domain))
 
+    @property
+    def operator(self) -> str:
+        """The operator with its domain, where that is not the standard one."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
     def __str__(self) -> str:
-        operator = f"{self.domain}.{self.op_type}" if self.domain else self.op_type
-        own = self.name if self.name.startswith(f"{self.op_type} ") else f'{operator} "{self.name}"'
+        own = self.name if self.name.startswith(f"{self.op_type} ") else f'{self.operator} "{self.name}"'
         return f"{own} in {'/'.join(map(str, self.place))}" if self.place else own
 
 
 def describe_nodes(nodes: Iterable[NodeName]) -> str:
-    """Name the nodes of a region: one in full, several by operator, none as what the optimiser made of them."""
+    """Name the nodes of a region: one in full, several by operator, none as what the optimiser made of them.
+
+    Example:
+        >>> describe_nodes([NodeName("fc1", "Gemm"), NodeName("act", "Relu"), NodeName("fc2", "Gemm")])
+        '3 nodes (Gemm, Relu)'
+    """
     nodes = tuple(nodes)
     if not nodes:
         return "a constant (folded)"
     if len(nodes) == 1:
         return str(nodes[0])
-    return f"{len(nodes)} nodes ({', '.join(dict.fromkeys(node.op_type for node in nodes))})"
+    return f"{len(nodes)} nodes ({', '.join(dict.fromkeys(node.operator for node in nodes))})"

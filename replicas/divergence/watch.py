@@ -20,6 +20,7 @@ import onnxruntime
 from onnx import inliner, numpy_helper
 
 from replicas.differences import first_difference
+from replicas.divergence.channels import channels_by_name
 from replicas.divergence.handed_out import PREFIX
 from replicas.divergence.logical_names import ModelNodes
 from replicas.divergence.opened import FETCHABLE, OpenedGraph, closed_nodes, open_graph
@@ -32,13 +33,11 @@ from replicas.model import Model
 from replicas.outputs import Outputs, Value, outputs_digest
 from replicas.prepare import prepare
 from replicas.profile import AsBuilt, NumericProfile, ProfileError
-from replicas.shapes import infer_shapes
 
 __all__ = ["Watch", "Watched", "watch"]
 
 Array = npt.NDArray[Any]
 
-_CHANNEL_AXIS = 1
 # Tried in this order: up to operator set 12, a Loop whose tensors change their shape in it cannot be opened.
 _OPENINGS = (frozenset({"If", "Loop"}), frozenset({"If"}), frozenset[str]())
 
@@ -56,7 +55,7 @@ class Stage:
     names: frozenset[str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Watched:
     """One run and its inner tensors.
 
@@ -147,12 +146,28 @@ class Watch:
         outputs = self._engine.run(inputs, order)
         fed = dict(inputs) if order is None else {**inputs, ORDER_INPUT: order}
         unwatched = Watched(subject=str(self._engine), watch=self, inputs=dict(inputs), order=order, outputs=outputs)
-        fetched, faults = self._fetch(fed)
-        if fetched is None or self._session is None:
-            return replace(unwatched, unfaithful=f"no session could be watched: {'; '.join(faults)}")
+        faults: list[str] = []
+        while True:
+            try:
+                return self._run_opened(unwatched, fed)
+            except _WatchError as error:
+                faults.append(str(error))
+            if len(self._openings) == 1:
+                return replace(unwatched, unfaithful="; ".join(dict.fromkeys(faults)))
+            del self._openings[0]  # open less of the graph, from now on
+            self._session = None
+
+    def _run_opened(self, unwatched: Watched, fed: Mapping[str, Array]) -> Watched:
+        outputs = unwatched.outputs
+        try:
+            if self._session is None:
+                self._session = self._open(self._openings[0])
+            fetched = self._session.run(fed)
+        except (EngineError, ProfileError) as error:
+            raise _WatchError(f"no session could be watched: {error}") from error
         seen = Outputs(outputs.names, tuple(fetched[name] for name in outputs.names))
         if outputs_digest(seen) != outputs_digest(outputs):
-            return replace(unwatched, unfaithful=_how_they_differ(outputs, seen))
+            raise _WatchError(_how_they_differ(outputs, seen))
         execution = Execution(self._session.graph, {**self._constants, **fed}, fetched)
         return replace(
             unwatched,
@@ -161,24 +176,8 @@ class Watch:
             left_out=tuple(map(str, closed_nodes(self._session.graph))),
         )
 
-    def _fetch(self, fed: Mapping[str, Array]) -> tuple[dict[str, Value] | None, list[str]]:
-        """Run the graph opened as far as the runtime allows; what did not work is not tried again."""
-        faults: list[str] = []
-        while self._openings:
-            try:
-                if self._session is None:
-                    self._session = self._open(self._openings[0])
-                return self._session.run(fed), faults
-            except (EngineError, ProfileError) as error:
-                faults.append(str(error))
-                self._session = None
-                if len(self._openings) == 1:
-                    break
-                del self._openings[0]
-        return None, faults
-
     def _open(self, operators: frozenset[str]) -> _OpenedSession:
-        opened = open_graph(self._optimised, self.model_nodes, self._channels, operators)
+        opened = open_graph(self._optimised, self.model_nodes, channels_by_name(self.source), operators)
         return _OpenedSession(self._engine.session_as_it_stands(opened.content), opened.graph)
 
     @cached_property
@@ -216,16 +215,6 @@ class Watch:
         return ModelNodes(self.source)
 
     @cached_property
-    def _channels(self) -> dict[str, int]:
-        channels = {}
-        for name, fact in infer_shapes(self.source).items():
-            if fact.shape is not None and len(fact.shape) > _CHANNEL_AXIS:
-                found = fact.shape[_CHANNEL_AXIS]
-                if found is not None:
-                    channels[name] = found
-        return channels
-
-    @cached_property
     def _constants(self) -> dict[str, Value]:
         """Initialisers that another profile may compute, since a node of the model makes them, and conditions."""
         return {
@@ -233,6 +222,10 @@ class Watch:
             for tensor in self._optimised.graph.initializer
             if self.model_nodes.makes(tensor.name) or tensor.data_type == onnx.TensorProto.BOOL
         }
+
+
+class _WatchError(Exception):
+    """A graph opened this far cannot be watched, or not faithfully; it becomes the reason why nothing is reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,15 @@ def test_a_weight_that_two_nodes_share_is_one_origin_when_it_differs_itself() ->
     assert str(found).startswith('weight "w" differs, element 0: ')
 
 
+def test_a_weight_that_is_rounded_and_then_split_differs_itself() -> None:
+    made = shared_weight()
+    profile = NumericProfile(precision="fp16-weights", summation=KSplit(slices=2))
+    split = watch(made, profile, X, np.array([[0, 1], [0, 1]]))
+    found = divergence(watch(made, ALL, X), split)
+
+    assert (found.weight, found.others) == ("w", 0)
+
+
 def test_a_weight_that_the_optimiser_folded_away_is_named_all_the_same() -> None:
     made = watched_models.convolutions()
     x = {"x": numbers(1, 3, 8, 8)}

@@ -59,6 +59,35 @@ def test_a_tensor_in_blocked_layout_is_shown_as_the_model_has_it() -> None:
         np.testing.assert_allclose(off.values[key], optimised.values[key], rtol=1e-3, atol=1e-4, err_msg=str(key))
 
 
+def test_a_tensor_in_blocked_layout_inside_a_branch_is_shown_as_the_model_has_it() -> None:
+    then = graph(
+        [
+            node("Conv", ["x", "w1"], ["c1"], pads=[1, 1, 1, 1]),
+            node("Relu", ["c1"], ["r1"]),
+            node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+            node("Sigmoid", ["r1"], ["s1"]),
+            node("Concat", ["c2", "s1"], ["both"], axis=1),
+            node("Conv", ["both", "w3"], ["t"]),
+        ],
+        {},
+        {"t": ("float32", None)},
+    )
+    other = graph([node("Identity", ["x"], ["o"])], {}, {"o": ("float32", None)})
+    made = model(
+        [node("If", ["c"], ["y"], then_branch=then, else_branch=other)],
+        {"c": ("bool", ()), "x": ("float32", (1, 3, 8, 8))},
+        {"y": ("float32", None)},
+        {"w1": numbers(20, 3, 3, 3), "w2": numbers(36, 20, 3, 3), "w3": numbers(8, 56, 1, 1)},
+    )
+    x = {"c": np.array(True), "x": numbers(1, 3, 8, 8, seed=3)}
+    off, optimised = watch(made, OFF, x), watch(made, ALL, x)
+
+    for name in ("r1", "c2", "s1", "both", "t"):
+        key = TensorKey(name, (Step("y", "then_branch"),))
+        assert off.values[key].shape == optimised.values[key].shape, name
+        np.testing.assert_allclose(off.values[key], optimised.values[key], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
 def test_a_split_product_keeps_the_name_of_what_it_makes() -> None:
     made = watched_models.feed_forward()
     split, plain = reversed_split(made, X), watch(made, ALL, X)
