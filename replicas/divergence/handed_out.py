@@ -43,13 +43,11 @@ def from_branches(
                 outputs.append(onnx.ValueInfoProto(name=name))
         del graph.output[:]
         graph.output.extend(outputs)
-    _pad(node, given)
     node.output.extend(outer for _, held_by in branches for outer in held_by.values())
 
 
-def as_scan_outputs(node: onnx.NodeProto, body: onnx.GraphProto, held_by: HeldBy) -> None:
+def as_scan_outputs(node: onnx.NodeProto, held_by: HeldBy) -> None:
     """Hand out what a Loop's body makes, stacked along a new first axis; they are outputs of the body already."""
-    _pad(node, len(body.output) - len(held_by) - 1)
     node.output.extend(held_by.values())
 
 
@@ -84,7 +82,6 @@ def as_sequences(
         longer.append(onnx.ValueInfoProto(name=after))
     del body.output[:]
     body.output.extend([*given[: carried + 1], *longer, *given[carried + 1 :]])  # the first says whether to go on
-    _pad(node, len(given) - 1)
     outputs = list(node.output)
     del node.output[:]
     node.output.extend([*outputs[:carried], *held_by.values(), *outputs[carried:]])
@@ -109,8 +106,3 @@ def _empty(graph: onnx.GraphProto, kind: str, taken: set[str]) -> str:
         element = ELEMENTS[kind.removeprefix("seq(").removesuffix(")")]
         graph.node.append(helper.make_node("SequenceEmpty", [], [name], dtype=element))
     return name
-
-
-def _pad(node: onnx.NodeProto, outputs: int) -> None:
-    """Outputs at the end may have been left out."""
-    node.output.extend([""] * (outputs - len(node.output)))

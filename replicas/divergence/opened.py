@@ -240,7 +240,7 @@ class _Opener:
         elif in_sequences:
             as_sequences(node, around, graphs["body"], bodies["body"].held_by, self._types, self._taken)
         else:
-            as_scan_outputs(node, graphs["body"], bodies["body"].held_by)
+            as_scan_outputs(node, bodies["body"].held_by)
 
     def _inner_types(
         self, graph: onnx.GraphProto, types: Mapping[str, str], constants: Mapping[str, onnx.TensorProto]

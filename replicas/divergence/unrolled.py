@@ -48,7 +48,7 @@ class Execution:
         self.nodes: list[ExecutedNode] = []
         self.values: dict[TensorKey, Value] = {TensorKey(name): value for name, value in given.items()}
         self._made = set(self.values)
-        self._run(graph, (), {name: TensorKey(name) for name in (*graph.inputs, *given)}, fetched.get)
+        self._run(graph, (), {name: TensorKey(name) for name in given}, fetched.get)
 
     def _run(self, graph: OpenedGraph, place: Place, scope: dict[str, TensorKey], fetch: Fetch) -> None:
         """Add the nodes of one graph; `scope` has the keys of what it can read, and gets those of what it makes."""

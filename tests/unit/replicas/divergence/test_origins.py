@@ -85,6 +85,20 @@ def test_other_origins_are_counted_and_what_follows_from_one_is_not() -> None:
     assert divergence(b, several).others == 2
 
 
+def test_a_node_of_which_two_outputs_differ_is_one_origin() -> None:
+    made = model(
+        [node("Split", ["x"], ["left", "right"], axis=0)],
+        {"x": ("float32", (4,))},
+        dict.fromkeys(("left", "right"), ("float32", (2,))),
+        opset=13,
+    )
+    a = watch(made, OFF, {"x": numbers(4)})
+    both = with_values(a, **{name: bumped(a.values[TensorKey(name)], 1) for name in ("left", "right")})
+
+    assert divergence(a, both).tensor == TensorKey("left")
+    assert divergence(a, both).others == 0
+
+
 def test_the_first_is_the_first_of_the_model_in_whatever_order_they_ran() -> None:
     made = model(
         [node("Neg", ["x"], ["n"]), node("Abs", ["x"], ["a"]), node("Exp", ["n"], ["y"])],

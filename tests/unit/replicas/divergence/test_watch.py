@@ -65,24 +65,34 @@ def test_a_tensor_in_blocked_layout_inside_a_branch_is_shown_as_the_model_has_it
             node("Conv", ["x", "w1"], ["c1"], pads=[1, 1, 1, 1]),
             node("Relu", ["c1"], ["r1"]),
             node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
-            node("Sigmoid", ["r1"], ["s1"]),
-            node("Concat", ["c2", "s1"], ["both"], axis=1),
-            node("Conv", ["both", "w3"], ["t"]),
+            node("Conv", ["r1", "w3"], ["c3"]),
+            node("Sin", ["c1"], ["aside"]),  # c1 is wanted as it is, so Relu is a node of its own
+            node("Concat", ["c2", "c3"], ["both"], axis=1),
+            node("Conv", ["both", "w4"], ["t"]),
         ],
         {},
-        {"t": ("float32", None)},
+        {"t": ("float32", None), "aside": ("float32", None)},
+        {
+            "w1": numbers(20, 3, 3, 3),
+            "w2": numbers(32, 20, 3, 3),
+            "w3": numbers(64, 20, 1, 1),
+            "w4": numbers(8, 96, 1, 1),
+        },
     )
-    other = graph([node("Identity", ["x"], ["o"])], {}, {"o": ("float32", None)})
+    other = graph(
+        [node("Identity", ["x"], ["o"]), node("Identity", ["x"], ["o2"])],
+        {},
+        {"o": ("float32", None), "o2": ("float32", None)},
+    )
     made = model(
-        [node("If", ["c"], ["y"], then_branch=then, else_branch=other)],
+        [node("If", ["c"], ["y", "z"], then_branch=then, else_branch=other)],
         {"c": ("bool", ()), "x": ("float32", (1, 3, 8, 8))},
-        {"y": ("float32", None)},
-        {"w1": numbers(20, 3, 3, 3), "w2": numbers(36, 20, 3, 3), "w3": numbers(8, 56, 1, 1)},
+        {"y": ("float32", None), "z": ("float32", None)},
     )
     x = {"c": np.array(True), "x": numbers(1, 3, 8, 8, seed=3)}
     off, optimised = watch(made, OFF, x), watch(made, ALL, x)
 
-    for name in ("r1", "c2", "s1", "both", "t"):
+    for name in ("c1", "r1", "c2", "c3", "both", "t"):
         key = TensorKey(name, (Step("y", "then_branch"),))
         assert off.values[key].shape == optimised.values[key].shape, name
         np.testing.assert_allclose(off.values[key], optimised.values[key], rtol=1e-3, atol=1e-3, err_msg=name)
@@ -121,6 +131,29 @@ def test_each_iteration_of_a_loop_is_shown(opset: int) -> None:
     assert np.array_equal(-np.stack(after), watched.outputs["all"])
     assert np.array_equal(after[-1], watched.outputs["y"])
     assert not any(key.place for key in watching.run({**X, "times": np.array(0)}).values)
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_a_loop_may_leave_an_output_out(opset: int) -> None:
+    proto = watched_models.gelu_in_a_loop(opset=opset).proto()
+    proto.graph.node[0].output[1] = ""
+    del proto.graph.output[1]
+    made = Model.from_bytes(proto.SerializeToString(), name="short")
+    watched = watch(made, OFF, {**X, "times": np.array(2)})
+
+    assert watched.is_faithful
+    assert not watched.left_out
+    assert np.array_equal(watched.values[TensorKey("after", (Step("y", "body", 1),))], watched.outputs["y"])
+
+
+def test_a_branch_that_a_constant_decides_is_shown() -> None:
+    proto = watched_models.gelu_in_a_branch().proto()
+    del proto.graph.input[0]
+    proto.graph.initializer.append(own_models.from_array("c", np.array(True)))
+    watched = watch(Model.from_bytes(proto.SerializeToString(), name="decided"), OFF, X)
+
+    assert watched.is_faithful
+    assert TensorKey("n", (Step("y", "then_branch"),)) in watched.values
 
 
 def test_an_if_inside_an_if_is_shown() -> None:
