@@ -38,7 +38,7 @@ def main() -> None:
             audit_s = time.perf_counter() - started
             ratios.append(audit_s / bare_seconds(path))
         print(
-            f"an audit of {SAMPLES} inputs: {statistics.median(ratios):.2f} of the bare runs and session creations that "
+            f"an audit of {SAMPLES} inputs: {statistics.median(ratios):.2f} of the bare runs and sessions that "
             f"it needs; to reach: at most {TARGET}"
         )
 

@@ -1,7 +1,9 @@
 """What a run costs beside the model itself.
 
 A block costs about the same whatever the model, so the ratio is that of one block's work to its inferences: two models,
-and two fleets, whose blocks take four inferences or one.
+and two fleets, whose blocks take four inferences or one. Where a model is heavy a run
+computes the next block ahead in threads, so the ratio falls below one where a processor is free: the bare loop has one
+thread.
 
 python -m benchmarks.inference
 """

@@ -9,6 +9,7 @@ from lastbit.cards import ModelCard, bundled_card, find_card_by_sha256, verify_m
 from lastbit.inputs import CardImages, GeneratedInputs, InputsError, InputSet, NpzInputs, Overrides
 from lastbit.scenario import Scenario
 from lastbit.scenario.tables import CardInputs, FileInputs
+from replicas.ahead import AHEAD_OPERATIONS_MIN, RunAhead
 from replicas.cost import operations
 from replicas.dial import Dial, Marks, check_room
 from replicas.engine import EnginePool
@@ -71,6 +72,8 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
     count = scenario.chain.replicas
     marks = Marks(dial, streams, replicas=count) if dial is not None else None
     pool, store = EnginePool(), AnswerStore()
+    is_heavy = material.operations >= AHEAD_OPERATIONS_MIN
+    ahead = RunAhead(room=2 * count * scenario.chain.requests_per_block) if is_heavy else None
     replicas = tuple(
         Replica(
             id=spec.id,
@@ -80,6 +83,7 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
             requests=material.inputs,
             form=material.form,
             store=store,
+            ahead=ahead,
             streams=streams,
             marks=marks,
             operations=material.operations,

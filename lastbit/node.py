@@ -18,6 +18,7 @@ from consensus.protocol import (
     Abandon,
     Adopt,
     Block,
+    BlockSource,
     Broadcast,
     CancelTimer,
     ConsensusProtocol,
@@ -60,6 +61,7 @@ class Node:
     Args:
         replica: what it computes.
         protocol: how it agrees, its behaviour included.
+        source: the blocks to come.
         world: the clock.
         network: carries its messages.
         history: the running digest of all events.
@@ -71,6 +73,7 @@ class Node:
         self,
         replica: Replica,
         protocol: ConsensusProtocol,
+        source: BlockSource,
         world: World,
         network: Network[Message, Effects],
         history: RunningDigest,
@@ -81,6 +84,7 @@ class Node:
         self.id = replica.id
         self.replica = replica
         self.protocol = protocol
+        self._source = source
         self._world = world
         self._network = network
         self._history = history
@@ -90,6 +94,7 @@ class Node:
         self._timer_at_ns = 0
         self._deadline_ns: int | None = None
         self._executions: deque[_Execution] = deque()
+        self._executed_view = 0
         self._busy_until_ns = 0
         self._has_started = False
         self._carry_out: dict[type, Callable[[Any], None]] = {
@@ -178,12 +183,27 @@ class Node:
     def _execute(self, effect: Execute) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
         block, view = effect.block, effect.view
+        self._begin_next(block, view)
         answer = self.replica.answer_block(block.requests, view)
         begins_ns = max(self._world.now_ns, self._busy_until_ns)
         self._busy_until_ns = done_ns = begins_ns + self.replica.compute_ns(len(block.requests))
         self._observer.executed(self.id, block, view, answer, done_ns)
         timer = self._world.call_at(done_ns, self._finish_execution)
         self._executions.append(_Execution(timer, block, view, answer.digest))
+
+    def _begin_next(self, block: Block, view: int) -> None:
+        """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.
+
+        Before this block is answered: the threads come to work while its answer is waited for.
+        """
+        if not block.requests:
+            return  # it stands for one that failed, behind which the next was begun
+        is_view_lasting, self._executed_view = view == self._executed_view, view
+        if self.replica.answers_by_attempt and not is_view_lasting:
+            return  # blocks that fail take a view each: computed for this one, the next would be computed in vain
+        following = self._source(block.height + 1)
+        if following is not None:
+            self.replica.begin_block(following.requests, view)
 
     def _finish_execution(self) -> None:
         """A replica computes one block after another, so it is the first of those under way that is done."""

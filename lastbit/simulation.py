@@ -8,6 +8,7 @@ time; votes for it are counted in ballots; a quorum decides; the observers see t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -94,8 +95,8 @@ class Simulation:
             crashes=crashes_of(scenario),
             partitions=partitions_of(scenario),
         )
-        self.config, source = self._config(), self._source()
-        self.protocols = [Pbft(replica.id, self.config, source) for replica in replicas]
+        self.config, self.source = self._config(), self._source()
+        self.protocols = [Pbft(replica.id, self.config, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
         receive.extend(node.protocol.receive for node in self.nodes)
         react.extend(node.do for node in self.nodes)
@@ -115,7 +116,7 @@ class Simulation:
         for node in self.nodes:
             if not self.network.is_down(node.id):
                 node.start()
-        with ctrl_c_ends_the_run(self.world):
+        with ctrl_c_ends_the_run(self.world), self.replicas[0].ahead or nullcontext():
             self.ended = self._run_until_an_end(events_max)
         self.observation.end()
         self.stalls.end()
@@ -199,6 +200,7 @@ class Simulation:
         return Node(
             replica,
             speaks,
+            self.source,
             self.world,
             self.network,
             trace.digest,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from operator import ne
 from typing import Any, Protocol, TypeAlias
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from replicas.ahead import RunAhead
 from replicas.cost import compute_ns
 from replicas.dial import Marks
 from replicas.engine import Engine, EngineError
@@ -111,6 +112,7 @@ class Replica:
         requests: the input set.
         form: what of an output is voted on.
         store: answers already computed.
+        ahead: inferences under way before they are asked for, if that pays for this model.
         streams: the run's random streams; orders of summation come from `order.fixed` and `order.drawn`.
         marks: the dial, if there is one.
         operations: of one request.
@@ -124,6 +126,7 @@ class Replica:
     requests: Requests
     form: Form
     store: AnswerStore
+    ahead: RunAhead | None
     streams: Streams
     marks: Marks | None
     operations: int
@@ -137,6 +140,20 @@ class Replica:
         if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
         return _unmarked(self.store.block(self.engine.identity, requests, lambda: self._digests(requests, attempt)))
+
+    def begin_block(self, requests: tuple[int, ...], attempt: int) -> None:
+        """Run what this replica will be asked next already now, in worker threads. Changes no answer and no count."""
+        if self.ahead is None:
+            return
+        for request in requests:
+            key, infer = self._inference(request, attempt)
+            if key not in self.store:
+                self.ahead.begin(key, infer)
+
+    @property
+    def answers_by_attempt(self) -> bool:
+        """Does the arithmetic of another attempt differ, for its orders of summation are drawn anew?"""
+        return self.engine.order_shape is not None and self._draws_orders
 
     def _digests(self, requests: tuple[int, ...], attempt: int) -> Digests:
         answers = [self.answer(request, attempt) for request in requests]
@@ -169,19 +186,25 @@ class Replica:
 
     def answer(self, request: int, attempt: int) -> Answer:
         """What the arithmetic gives for one request, really run unless the store holds it."""
-        key, tensors = self.requests.tensors(request)
-        order = self.order(request, attempt)
+        key, infer = self._inference(request, attempt)
 
         def compute() -> Answer:
             try:
-                outputs = self.workload.answer(self.engine, tensors, order)
+                ahead = None if self.ahead is None else self.ahead.take(key)
+                outputs = infer() if ahead is None else ahead
             except EngineError as error:
                 raise EngineError(f"request {request:,} of {self.requests.describe()}: {error}") from error
             bits = outputs_digest(outputs)
             return Answer(outputs, bits, bits if self.form == ALL_BYTES else self.form.digest(outputs))
 
+        return self.store.answer(key, compute, subject=self.engine)
+
+    def _inference(self, request: int, attempt: int) -> tuple[Hashable, Callable[[], Outputs]]:
+        """What determines the outputs of a request, and how to compute them."""
+        key, tensors = self.requests.tensors(request)
+        order = self.order(request, attempt)
         order_digest = None if order is None else sha256(order.tobytes()).digest()  # an order may be as long as K
-        return self.store.answer((self.engine.identity, key, order_digest), compute, subject=self.engine)
+        return (self.engine.identity, key, order_digest), partial(self.workload.answer, self.engine, tensors, order)
 
     def run_apart(self, request: int, attempt: int = 0) -> Outputs:
         """What the arithmetic gives when it is run now: nothing is looked up, stored or counted.
@@ -209,10 +232,14 @@ class Replica:
         shape = self.engine.order_shape
         if shape is None:
             return None
-        summation = self.profile.summation
-        if not isinstance(summation, AsBuilt) and summation.order == "drawn":
+        if self._draws_orders:
             return _drawn_order(self.streams, shape, "order.drawn", request, attempt, self.id)
         return _drawn_order(self.streams, shape, "order.fixed", self.id)
+
+    @property
+    def _draws_orders(self) -> bool:
+        summation = self.profile.summation
+        return not isinstance(summation, AsBuilt) and summation.order == "drawn"
 
 
 def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: int) -> Order:

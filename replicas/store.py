@@ -70,6 +70,10 @@ class ResultStore(Generic[Answer]):
         self.run = 0
         self.rerun = 0
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Is the answer at hand? To look asks for nothing: it counts nowhere and keeps nothing longer."""
+        return key in self._answers
+
     def answer(self, key: Hashable, compute: Callable[[], Answer], *, subject: object) -> Answer:
         """Give the stored answer, or compute it and store it.
 

@@ -225,6 +225,7 @@ class Measuring:
             requests=self._material.inputs,
             form=self._material.form,
             store=AnswerStore(),
+            ahead=None,
             streams=self._streams,
             marks=None,
             operations=self._material.operations,

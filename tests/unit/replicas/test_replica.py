@@ -50,6 +50,7 @@ def replica(replica_id: int = 0, **changed: Any) -> Replica:
         "requests": Numbers(),
         "form": BytesForm(),
         "store": AnswerStore(),
+        "ahead": None,
         "streams": Streams(1),
         "marks": None,
         "operations": 1_000,
