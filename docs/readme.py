@@ -16,7 +16,10 @@ from pathlib import Path
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 _BLOCK = re.compile(r"```console\n\$ (lastbit [^\n]*)\n(.*?)```", re.DOTALL)
-_BITS = re.compile(r"-?0x[0-9a-f.]+p[+-]\d+|[0-9a-f]{6,64}…|\d+ steps? apart|request [\d,]+|element [\d,]+")
+_BITS = re.compile(
+    r"-?0x[0-9a-f.]+p[+-]\d+|[0-9a-f]{6,64}…|\d+ steps? apart|request [\d,]+|element [\d,]+"
+    r"|by up to \S+ = \S+ ulp of the largest = \S+ steps|\S+ expected \(95 %: \S+ to [^)]+\)"
+)
 
 
 def rendered(text: str, folder: Path) -> str:
