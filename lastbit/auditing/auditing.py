@@ -278,6 +278,7 @@ def _pairs(measuring: Measuring) -> tuple[Pair, ...]:
                     relative=far.relative,
                     scaled_ulp=far.scaled_ulp,
                     ulp=far.ulp,
+                    inputs_by_power=dict(sorted(apart.by_power.items())),
                     signs_of_zero=far.signs_of_zero,
                     nan_against_number=far.nan_against_number,
                     nan_payloads=far.nan_payloads,

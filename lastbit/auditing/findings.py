@@ -60,6 +60,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         changed: inputs that they answer otherwise in some bit.
         flips: inputs whose best class or label they tell otherwise; None where the model has none.
         absolute, relative, scaled_ulp, ulp: the largest of each; see `replicas.distance`.
+        inputs_by_power: how many inputs lie 2^k to 2^(k+1) of `scaled_ulp` apart, by k. Where an input has several
+            tensors or elements, the farthest counts; one whose difference has no size (a NaN) is not in it.
         signs_of_zero, nan_against_number, nan_payloads, infinities, unlike: elements, over all inputs.
     """
 
@@ -71,6 +73,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     relative: float
     scaled_ulp: float
     ulp: int
+    inputs_by_power: dict[int, int]
     signs_of_zero: int
     nan_against_number: int
     nan_payloads: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
+from math import frexp, isfinite
 
 from lastbit.auditing.partition import Partition, Split
 from replicas.distance import Distance, distance
@@ -27,12 +28,27 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Apart:
     """What was found between two classes: inputs that differ in bits, inputs whose top 1 differs, and the distance;
-    and which request was the first to tell them apart."""
+    which request was the first to tell them apart; and how many inputs lie 2^k to 2^(k+1) of `scaled_ulp` apart."""
 
     first_request: int | None = None
     changed: int = 0
     flips: int = 0
     distance: Distance = field(default_factory=Distance)
+    by_power: Mapping[int, int] = field(default_factory=dict)
+
+    def and_one_more(self, request: int, *, flipped: bool, far: Distance) -> Apart:
+        """With one more input that tells the two apart."""
+        by_power = dict(self.by_power)
+        if far.scaled_ulp > 0 and isfinite(far.scaled_ulp):  # a NaN, or the sign of a zero, has no size
+            power = frexp(far.scaled_ulp)[1] - 1
+            by_power[power] = by_power.get(power, 0) + 1
+        return Apart(
+            request if self.first_request is None else self.first_request,
+            self.changed + 1,
+            self.flips + flipped,
+            self.distance + far,
+            by_power,
+        )
 
 
 class PairsOfClasses:
@@ -56,13 +72,8 @@ class PairsOfClasses:
             key = reference.bits, answer.bits
             if key not in measured:
                 measured[key] = distance(reference.outputs, answer.outputs)
-            before = self.between(one, other)
-            flipped = reference.top1 != answer.top1
-            self._apart[one, other] = Apart(
-                request if before.first_request is None else before.first_request,
-                before.changed + 1,
-                before.flips + flipped,
-                before.distance + measured[key],
+            self._apart[one, other] = self.between(one, other).and_one_more(
+                request, flipped=reference.top1 != answer.top1, far=measured[key]
             )
 
     def between(self, one: str, other: str) -> Apart:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
+from math import floor, log2
 
 import numpy as np
 from hypothesis import given
@@ -34,14 +36,17 @@ def expected_apart(rows: list[tuple[float, ...]], one: str, other: str) -> Apart
     first = None
     changed = flips = 0
     far = Distance()
+    by_power = Counter[int]()
     for request, row in enumerate(rows):
         mine, theirs = (answered(row[NAMES.index(name)]) for name in (one, other))
         if mine.bits != theirs.bits:
             changed += 1
             first = request if first is None else first
-            far += distance(mine.outputs, theirs.outputs)
+            here = distance(mine.outputs, theirs.outputs)
+            far += here
+            by_power[floor(log2(here.scaled_ulp))] += 1
         flips += mine.top1 != theirs.top1
-    return Apart(first, changed, flips, far)
+    return Apart(first, changed, flips, far, by_power)
 
 
 @given(ROWS)
