@@ -13,7 +13,7 @@ from lastbit.result import Environment
 
 FORMAT = "lastbit.audit/1"
 
-Gate: TypeAlias = Literal["classes", "flips"]
+Gate: TypeAlias = Literal["classes", "flips", "baseline"]
 Verdict: TypeAlias = Literal["inert", "live", "unrepeatable", "refused", "same-as-base"]
 
 
@@ -128,6 +128,27 @@ class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
     changed: Rate | None = None
 
 
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a later audit found otherwise, one sentence for each.
+
+    Attributes:
+        circumstances: what was other beforehand: model, inputs, versions, processor, profiles tried.
+        classes: profiles that now agree with others than before, or with none, or run no more.
+        verdicts: knobs that became live or inert.
+        flips: profiles that flip the top 1 more or less often.
+    """
+
+    circumstances: tuple[str, ...]
+    classes: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    flips: tuple[str, ...]
+
+    @property
+    def fails(self) -> bool:
+        """Is there what a gate is to stop: other classes, or other verdicts?"""
+        return bool(self.classes or self.verdicts)
+
+
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an audit found.
 
@@ -142,6 +163,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
         warnings: why "all equal" may mean nothing here.
         advice: what to prescribe.
+        changes: what is otherwise than in an earlier audit; None where it was compared with none.
     """
 
     format: ClassVar[str] = FORMAT
@@ -165,9 +187,13 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     advice: str | None
     environment: Environment
+    changes: Changes | None = None
 
     def fails_on(self, gate: Gate) -> bool:
-        """Is there what a gate is to stop: more than one class by bytes, or any flip of the best class?"""
+        """Is there what a gate is to stop: more than one class by bytes, any flip of the best class, or other classes
+        or verdicts than in the baseline?"""
+        if gate == "baseline":
+            return self.changes is not None and self.changes.fails
         if gate == "classes":
             return len(self.classes["bytes"]) != 1 or any(each.is_of_no_class for each in self.profiles)
         return any(pair.flips is not None and pair.flips.failures for pair in self.pairs)

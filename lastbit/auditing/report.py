@@ -8,7 +8,7 @@ from string import ascii_uppercase
 from rich.text import Text
 
 from lastbit import wording
-from lastbit.auditing.findings import Audit, KnobFound, Pair
+from lastbit.auditing.findings import Audit, Changes, KnobFound, Pair
 from lastbit.intervals import Rate
 from lastbit.layout import Layout
 
@@ -33,7 +33,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     text.append(layout.hanging(audit.model, _what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", _outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
-    for block in (_classes, _apart, _origins, _flips, _knobs, _trust):
+    for block in (_classes, _apart, _origins, _flips, _knobs, _trust, _changes):
         lines = list(block(audit, layout))
         if lines:
             text.append("\n".join(lines) + "\n\n")
@@ -214,3 +214,22 @@ def _trust(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row("quorum", what + told)
     if audit.advice is not None:
         yield layout.row("advice", audit.advice)
+
+
+def _changes(audit: Audit, layout: Layout) -> Iterator[str]:
+    if audit.changes is None:
+        return
+    yield layout.line("  ", "Against the baseline", indent=2)
+    for label, sentences in changes_by_kind(audit.changes).items():
+        for sentence in sentences or ("as it was",):
+            yield layout.row(label, sentence)
+
+
+def changes_by_kind(changes: Changes) -> dict[str, tuple[str, ...]]:
+    """What changed, under the names of what did."""
+    return {
+        "circumstances": changes.circumstances,
+        "classes": changes.classes,
+        "knobs": changes.verdicts,
+        "flips": changes.flips,
+    }

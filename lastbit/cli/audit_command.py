@@ -30,8 +30,14 @@ EXIT_INTERRUPTED = 5
 @click.option("--replicas", type=click.IntRange(1, 10_000), default=4, help="How many are drawn from --fleet.")
 @click.option(
     "--fail-on",
-    type=click.Choice(["classes", "flips"], case_sensitive=False),
-    help="Exit with 7 if there is more than one class by bytes, or any flip of the top 1.",
+    type=click.Choice(["classes", "flips", "baseline"], case_sensitive=False),
+    help="Exit with 7 if there is more than one class by bytes, any top-1 flip, or a change since --baseline.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="An earlier audit, written with --json: say what changed.",
 )
 @json_option
 @quiet_option
@@ -48,6 +54,7 @@ def audit(
     fleet: str | None,
     replicas: int,
     fail_on: Gate | None,
+    baseline: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -61,14 +68,19 @@ def audit(
       lastbit audit digits-forest
       lastbit audit my.onnx --dim batch=1 --samples 1000
       lastbit audit my.onnx --profiles ref,threads4,noprepack --fail-on classes
+      lastbit audit my.onnx --baseline before.json --fail-on baseline
     """
+    if fail_on == "baseline" and baseline is None:
+        raise click.UsageError("--fail-on baseline needs one to compare with: --baseline before.json")
     import lastbit
+    from lastbit.auditing.baseline import read_baseline, with_changes
     from lastbit.auditing.choice import chosen_profiles
     from lastbit.auditing.report import render
     from lastbit.inputs.options import Overrides
 
     overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
     chosen = None if profiles is None else chosen_profiles(profiles)
+    before = None if baseline is None else read_baseline(baseline)
     with progress_bar(model, quiet=quiet) as progress:
         found = lastbit.audit(
             model,
@@ -84,6 +96,8 @@ def audit(
             progress=progress,
             **({} if samples is None else {"samples": samples}),
         )
+    if before is not None:
+        found = with_changes(found, before)
     if as_json:
         give(found.to_json())
     else:

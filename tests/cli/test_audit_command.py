@@ -107,3 +107,33 @@ def test_profiles_that_cannot_be_compared_are_refused(
 def test_a_profile_that_the_model_cannot_run_under_is_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(["diff", "digits-forest", "ref", "permute-k", "--samples", "3"]) == 2
     assert "finds no product in this model" in capsys.readouterr().err
+
+
+def test_a_baseline_is_compared_with_and_is_a_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tmp_path / "before.json"
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--json"]) == 0
+    text = capsys.readouterr().out
+    against = ("--baseline", str(before), "--fail-on", "baseline")
+
+    before.write_text(text)
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, *against]) == 0
+    assert "classes                  as it was" in capsys.readouterr().out
+
+    before.write_text(text.replace('"verdict": "inert"', '"verdict": "live"', 1))
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, *against, "--json"]) == 7
+    (verdict,) = json.loads(capsys.readouterr().out)["changes"]["verdicts"]
+    assert verdict.endswith("live, now inert")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fail-on", "baseline"], "needs one to compare with: --baseline"),
+        (["--baseline", "nope.json"], "nope.json: cannot be read: No such file"),
+    ],
+)
+def test_a_baseline_that_is_not_there_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(["audit", "digits-mlp", *arguments]) == 2
+    assert message in capsys.readouterr().err
