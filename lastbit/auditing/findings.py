@@ -80,6 +80,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     infinities: int
     unlike: int
 
+    @property
+    def has_more_than_size(self) -> bool:
+        """Do the two differ in what no distance measures, such as a NaN against a number, or in the top 1?"""
+        odd = self.signs_of_zero + self.nan_against_number + self.nan_payloads + self.infinities + self.unlike
+        return odd > 0 or (self.flips is not None and self.flips.failures > 0)
+
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The first node at which a profile's arithmetic parts from the reference's, on one input that tells them apart.

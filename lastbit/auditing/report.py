@@ -30,8 +30,8 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     """
     layout = Layout(width, label_width=_LABEL_WIDTH)
     text = Text()
-    text.append(layout.hanging(audit.model, _what_was_tried(audit), gap=3) + "\n\n")
-    text.append(layout.line("  ", _outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
+    text.append(layout.hanging(audit.model, what_was_tried(audit), gap=3) + "\n\n")
+    text.append(layout.line("  ", outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
     for block in (_classes, _apart, _origins, _flips, _knobs, _trust, _changes):
         lines = list(block(audit, layout))
@@ -78,7 +78,8 @@ def _is_one_class(audit: Audit) -> bool:
     return not audit.fails_on("classes")
 
 
-def _what_was_tried(audit: Audit) -> str:
+def what_was_tried(audit: Audit) -> str:
+    """Profiles, inputs and seed, in one line."""
     parts = [
         wording.counted(len(audit.profiles), "profile"),
         f"{wording.counted(audit.inputs_done, 'input')} of {audit.inputs}",
@@ -87,7 +88,8 @@ def _what_was_tried(audit: Audit) -> str:
     return " · ".join(parts)
 
 
-def _outcome(audit: Audit) -> str:
+def outcome(audit: Audit) -> str:
+    """How it ended, in one line."""
     count = len(audit.classes["bytes"])
     what = f"{count} classes by bytes"
     if _is_one_class(audit):
@@ -135,12 +137,13 @@ def _apart(audit: Audit, layout: Layout) -> Iterator[str]:
     first = audit.pairs[0].one if audit.pairs else None
     shown = [pair for pair in audit.pairs if pair.one == first or len(audit.pairs) <= PAIRS_SHOWN_MAX]
     for pair in shown:
-        yield layout.row(f"{names[pair.one]} and {names[pair.other]}", _distance(pair))
+        yield layout.row(f"{names[pair.one]} and {names[pair.other]}", distance_told(pair))
     if len(shown) < len(audit.pairs):
         yield layout.row("", f"{wording.counted(len(audit.pairs) - len(shown), 'further pair')}: --json tells all")
 
 
-def _distance(pair: Pair) -> str:
+def distance_told(pair: Pair) -> str:
+    """How far two classes lie apart, in one line."""
     parts = [f"differ on {share(pair.changed)}"]
     if pair.absolute or pair.ulp:
         parts.append(f"by up to {pair.absolute:.2g} = {pair.scaled_ulp:.3g} ulp of the largest = {pair.ulp:,} steps")

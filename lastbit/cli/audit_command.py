@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lastbit.cli.options import generated_inputs_options, inputs_option, json_option, quiet_option
-from lastbit.cli.output import give, give_report, say
+from lastbit.cli.options import (
+    as_typed,
+    generated_inputs_options,
+    inputs_option,
+    json_option,
+    quiet_option,
+    refuse_unwritable,
+)
+from lastbit.cli.output import give, give_report, say, write_whole
 from lastbit.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ EXIT_INTERRUPTED = 5
     metavar="FILE.json",
     help="An earlier audit, written with --json: say what changed.",
 )
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as a web page, too.")
 @json_option
 @quiet_option
 def audit(
@@ -55,6 +63,7 @@ def audit(
     replicas: int,
     fail_on: Gate | None,
     baseline: Path | None,
+    html: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -68,6 +77,7 @@ def audit(
       lastbit audit digits-forest
       lastbit audit my.onnx --dim batch=1 --samples 1000
       lastbit audit my.onnx --profiles ref,threads4,noprepack --fail-on classes
+      lastbit audit my.onnx --html report.html
       lastbit audit my.onnx --baseline before.json --fail-on baseline
     """
     if fail_on == "baseline" and baseline is None:
@@ -75,11 +85,15 @@ def audit(
     import lastbit
     from lastbit.auditing.baseline import read_baseline, with_changes
     from lastbit.auditing.choice import chosen_profiles
+    from lastbit.auditing.page import page
     from lastbit.auditing.report import render
     from lastbit.inputs.options import Overrides
 
     overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
     chosen = None if profiles is None else chosen_profiles(profiles)
+    if html is not None:
+        read = [path for path in (Path(model), Path(profiles or ""), inputs, baseline) if path is not None]
+        refuse_unwritable(html, option="--html", read_by_the_run=read)
     before = None if baseline is None else read_baseline(baseline)
     with progress_bar(model, quiet=quiet) as progress:
         found = lastbit.audit(
@@ -102,6 +116,9 @@ def audit(
         give(found.to_json())
     else:
         give_report(lambda width: render(found, width=width))
+    if html is not None:
+        told = as_typed(click.get_current_context(), without=("html", "as_json", "quiet", "fail_on"))
+        write_whole(html, page(found, command=told))
     if found.interrupted and not quiet:
         say("interrupted: the report covers what was done so far")
     if fail_on is not None and found.fails_on(fail_on):

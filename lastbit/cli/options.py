@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -39,30 +41,48 @@ def generated_inputs_options(command: CommandT) -> CommandT:
     return command
 
 
-def refuse_unwritable(trace: Path, *, read_by_the_run: Iterable[Path]) -> None:
-    """Refuse, before anything runs, a trace that could not be written or would overwrite what the run reads.
+def as_typed(context: click.Context, *, without: Iterable[str]) -> str:
+    """The command with the options that were given, for a shell; `without` those parameters, by name."""
+    words = context.command_path.split()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not is_given or name in without:
+            continue
+        value = context.params[name]
+        flag = max(parameter.opts, key=len)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(parameter, click.Argument):
+                words.append(str(each))
+            else:
+                words += [flag] if each is True else [flag, str(each)]
+    return shlex.join(words)
+
+
+def refuse_unwritable(file: Path, *, option: str, read_by_the_run: Iterable[Path]) -> None:
+    """Refuse, before anything runs, a file that could not be written or would overwrite what the run reads.
 
     Raises:
         click.UsageError: it cannot be written.
     """
-    message = _why_unwritable(trace)
-    if message is None and any(_is_same(trace, other) for other in read_by_the_run):
-        message = "is read by this run, and the trace would overwrite it"
+    message = _why_unwritable(file)
+    if message is None and any(_is_same(file, other) for other in read_by_the_run):
+        message = "is read by this run, which would overwrite it"
     if message is not None:
-        raise click.UsageError(f"--trace {click.format_filename(trace)}: {message}")
+        raise click.UsageError(f"{option} {click.format_filename(file)}: {message}")
 
 
-def _why_unwritable(trace: Path) -> str | None:
+def _why_unwritable(file: Path) -> str | None:
     try:
-        if trace.is_dir():
+        if file.is_dir():
             return "is a folder; the name of a file"
-        if trace.exists() and not trace.is_file():
-            return "is no plain file; a trace is written beside its name and moved there when it is whole"
-        if trace.exists():
-            return None if os.access(trace, os.W_OK) else "must not be written"
-        if not trace.parent.is_dir():
-            return f"there is no folder {click.format_filename(trace.parent)}"
-        return None if os.access(trace.parent, os.W_OK) else "nothing may be written in that folder"
+        if file.exists() and not file.is_file():
+            return "is no plain file; what is written grows beside that name and is moved there when it is whole"
+        if file.exists():
+            return None if os.access(file, os.W_OK) else "must not be written"
+        if not file.parent.is_dir():
+            return f"there is no folder {click.format_filename(file.parent)}"
+        return None if os.access(file.parent, os.W_OK) else "nothing may be written in that folder"
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte in it
         return f"cannot be the name of a file: {error}"
 

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -35,6 +36,21 @@ def give_report(render: Callable[[int | None], Text]) -> None:
     report = render(console.width if console.is_terminal else None)
     console.print(report, soft_wrap=True, end="")
     _write(sys.stdout, text.getvalue())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, or none: it grows as FILE.partial and gets its name when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -69,7 +69,7 @@ def run(
     loaded = load_scenario(scenario)
     if trace is not None:
         read = (Path(scenario), Path(model or ""), inputs, loaded.model_path, loaded.inputs_path)
-        refuse_unwritable(trace, read_by_the_run=[path for path in read if path is not None])
+        refuse_unwritable(trace, option="--trace", read_by_the_run=[path for path in read if path is not None])
     with progress_bar(loaded.name, quiet=quiet) as progress:
         result = lastbit.run(
             scenario,

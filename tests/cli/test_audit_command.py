@@ -109,6 +109,51 @@ def test_a_profile_that_the_model_cannot_run_under_is_no_difference(capsys: pyte
     assert "finds no product in this model" in capsys.readouterr().err
 
 
+def test_a_page_is_written_beside_the_report_and_says_how_to_repeat_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.html"
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--seed", "3", "--html", str(path)]) == 0
+    assert "2 classes by bytes" in capsys.readouterr().out
+    again = "lastbit audit digits-mlp --profiles ref,threads4,noprepack --samples 4 --seed 3"
+    assert f"<pre>{again}</pre>" in path.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lastbit.auditing.audit", None)
+    profiles = tmp_path / "mine.toml"
+    profiles.write_text("[mine]\nprofile = { intra_op_threads = 3 }\n")
+    for page, why in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "report.html", "there is no folder"),
+        (profiles, "would overwrite it"),
+    ):
+        assert exit_code_of(["audit", "digits-mlp", "--profiles", str(profiles), "--html", str(page)]) == 2
+        err = capsys.readouterr().err
+        assert f"--html {page}" in err
+        assert why in err
+    assert profiles.read_text().startswith("[mine]")
+
+
+def test_a_page_is_written_whole_or_not_at_all_and_the_report_is_given_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("an earlier one")
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--html", str(path)]) == 2
+    assert "2 classes by bytes" in capsys.readouterr().out
+    assert path.read_text() == "an earlier one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_baseline_is_compared_with_and_is_a_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tmp_path / "before.json"
     assert exit_code_of(["audit", "digits-mlp", *QUICK, "--json"]) == 0
