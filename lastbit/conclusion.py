@@ -195,7 +195,7 @@ def _difference(
         said = [replica.said(request, view) for _, replica in asked]
         if len({form.digest(outputs) for outputs in said}) < 2:
             continue  # another request of the block split the vote
-        found = first_difference([_voted(form, outputs) for outputs in said])
+        found = first_difference([voted(form, outputs) for outputs in said])
         if found is not None:
             values = tuple(
                 AnswerValue(digest=line.digest.hex(), hex=text)
@@ -207,7 +207,7 @@ def _difference(
     return None
 
 
-def _voted(form: Form, outputs: Outputs) -> Outputs:
+def voted(form: Form, outputs: Outputs) -> Outputs:
     """What of the outputs is voted on: for `top1` the labels themselves."""
     if isinstance(form, Top1Form):
         return Outputs.of({form.output: form.answer(outputs)})

@@ -39,7 +39,7 @@ class _Watching:
             found = first_divergence(self._of_reference(request), self._watched(self._watch(other), other, request))
         except EngineError as error:
             found = Unsaid(str(error))
-        return _plain(self._measuring.reference, other, request, found)
+        return plain_origin(self._measuring.reference, other, request, found)
 
     def _of_reference(self, request: int) -> Watched:
         name = self._measuring.reference
@@ -56,7 +56,8 @@ class _Watching:
         return watch.run(self._inputs.tensors(request).tensors, self._measuring.replica(name).order(request, 0))
 
 
-def _plain(one: str, other: str, request: int, found: Divergence | Unsaid | None) -> Origin:
+def plain_origin(one: str, other: str, request: int, found: Divergence | Unsaid | None) -> Origin:
+    """What was found between two runs of one request, as plain data."""
     if found is None:
         return Origin(one=one, other=other, request=request, said="no inner tensor differs")
     if isinstance(found, Unsaid):
