@@ -23,6 +23,7 @@ from lastbit.observation import Observation
 from lastbit.result import Limit
 from lastbit.scenario import Scenario
 from lastbit.scenario.network import ConstantLatency, LognormalLatency, UniformLatency
+from lastbit.scenario.tables import Chain
 from lastbit.stall_watch import StallSeen, StallWatch
 from lastbit.timing import Timing, timing_of
 from replicas.replica import Replica
@@ -182,14 +183,13 @@ class Simulation:
 
     def _source(self) -> Callable[[int], Block | None]:
         chain = self.scenario.chain
-        blocks, requests = chain.blocks, chain.requests_per_block
+        blocks = chain.blocks
 
         @lru_cache(maxsize=4 * chain.watermark_window_heights)
         def source(height: int) -> Block | None:
             if not 1 <= height <= blocks:
                 return None
-            first = (height - 1) * requests
-            return Block(height, tuple(range(first, first + requests)))
+            return Block(height, block_requests(chain, height))
 
         return source
 
@@ -266,6 +266,12 @@ class Simulation:
         holding = [split for split in partitions_of(self.scenario) if split.holds_at(self.world.now_ns)]
         groups = {frozenset.intersection(everybody, *(split.reached_by(one) for split in holding)) for one in everybody}
         return tuple(sorted(groups, key=sorted))
+
+
+def block_requests(chain: Chain, height: int) -> tuple[int, ...]:
+    """The requests that the chain wants answered at a height: each one of the run is asked for once."""
+    first = (height - 1) * chain.requests_per_block
+    return tuple(range(first, first + chain.requests_per_block))
 
 
 def latency_of(scenario: Scenario) -> Latency:
