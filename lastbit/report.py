@@ -219,5 +219,8 @@ def _next(result: Result, layout: Layout) -> Iterator[str]:
         yield layout.line("  again:   ", result.command)
     if result.trace_file is not None:
         yield layout.line("  replay:  ", f"lastbit replay {shlex.quote(result.trace_file)}")
+        if result.first_failure_height is not None:
+            height = result.first_failure_height
+            yield layout.line("  why:     ", f"lastbit explain {shlex.quote(result.trace_file)} --height {height}")
     if result.versions_untested:
         yield layout.line("  not tested with these versions: ", ", ".join(result.versions_untested), indent=4)
