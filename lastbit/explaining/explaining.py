@@ -75,7 +75,7 @@ class _Explaining:
     def explain(self, progress: Callable[[int, int], None] | None) -> Explanation:
         answers = self._ballot.answers
         if len(answers) == 1:
-            return self._found("same", "all replicas gave the same answer")
+            return self._found("same", self._same(answers[0]))
         others = self._answering_otherwise()
         if others:
             said = (
@@ -90,8 +90,13 @@ class _Explaining:
             pairs.append(self._pair(pairing))
             if progress is not None:
                 progress(done, len(pairings))
-        left_out = len(answers) - len(behind[:ANSWERS_MAX])
-        return self._found("split", self._split(len(behind)), pairs=pairs, answers_left_out=left_out)
+        return self._found(
+            "split",
+            self._split(len(behind)),
+            pairs=pairs,
+            answers_lighter=len(behind[ANSWERS_MAX:]),
+            answers_not_computed=len(answers) - len(behind),
+        )
 
     def _found(
         self,
@@ -99,7 +104,8 @@ class _Explaining:
         said: str,
         *,
         pairs: Sequence[PairExplained] = (),
-        answers_left_out: int = 0,
+        answers_lighter: int = 0,
+        answers_not_computed: int = 0,
         environment: Sequence[str] = (),
     ) -> Explanation:
         quorum = self._scenario.quorum_system()
@@ -118,9 +124,14 @@ class _Explaining:
             outcome=outcome,
             said=said,
             pairs=tuple(pairs),
-            answers_left_out=answers_left_out,
+            answers_lighter=answers_lighter,
+            answers_not_computed=answers_not_computed,
             environment=tuple(environment),
         )
+
+    def _same(self, answer: Answer) -> str:
+        voted_all = len(answer.replicas) == len(self._replicas)
+        return f"all replicas {'' if voted_all else 'that answered '}gave the same answer"
 
     def _split(self, computed: int) -> str:
         answers = self._ballot.answers

@@ -86,7 +86,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             here the model gives other answers than the trace records, so that nothing is explained.
         said: a sentence.
         pairs: every two of the heaviest answers that honest replicas computed.
-        answers_left_out: answers that are in no pair, since there are too many or no honest replica computed them.
+        answers_lighter: answers that are in no pair, since four are heavier.
+        answers_not_computed: answers that are in no pair, since only faulty replicas voted for them.
         environment: where nothing was repeated, how versions and processor differ from those of the trace.
     """
 
@@ -105,7 +106,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     said: str
     pairs: tuple[PairExplained, ...] = ()
-    answers_left_out: int = 0
+    answers_lighter: int = 0
+    answers_not_computed: int = 0
     environment: tuple[str, ...] = ()
 
     def to_json(self) -> str:

@@ -84,8 +84,10 @@ def _difference(pair: PairExplained) -> str:
 
 
 def _rest(found: Explanation, layout: Layout) -> Iterator[str]:
-    if found.answers_left_out:
-        left = wording.counted(found.answers_left_out, "answer")
-        yield layout.line("  ", f"{left} not compared: lighter than the others, or computed by no honest replica")
+    if found.answers_lighter:
+        yield layout.line("  ", f"{wording.counted(found.answers_lighter, 'lighter answer')} not compared")
+    if found.answers_not_computed:
+        answers = wording.counted(found.answers_not_computed, "answer")
+        yield layout.line("  ", f"{answers} not compared: voted for by faulty replicas alone")
     for line in found.environment:
         yield layout.line(EVIDENCE, line.strip())

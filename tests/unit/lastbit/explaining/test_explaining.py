@@ -123,9 +123,9 @@ def test_injected_answers_over_unlike_arithmetic_are_said_to_be_so(ran: Callable
 def test_the_request_that_split_the_block_is_the_first_with_two_answers(ran: Callable[..., Path]) -> None:
     """Of labels, a change of weights flips few: the requests before it had one answer."""
     chain = {"policy": "skip", "requests_per_block": 400}
-    own = [{"id": 0, "profile": {"precision": "int8-u8"}}]
+    own = [{"id": 0, "profile": {"precision": "int8-s8"}}]
     model = {"name": "digits-mlp", "form": "top1"}
-    trace = ran(scenario(chain, model=model, replica=own, inputs=noisy()))
+    trace = ran(scenario(chain, model=model, replica=own, inputs=noisy() | {"noise": 12}))
     pair = explain(trace, 1).pairs[0]
 
     assert pair.request > 0
@@ -147,11 +147,30 @@ def test_a_named_attempt_is_the_one_that_is_told(of_threads: Path) -> None:
     assert (found.attempts, found.attempt, found.outcome) == ((1, 2), 2, "same")
 
 
+def test_without_a_name_it_is_the_first_attempt_that_split(of_threads: Path, tmp_path: Path) -> None:
+    trace = forge(of_threads, tmp_path / "forged.jsonl", in_height(1, lambda line: line["attempts"].reverse()))
+
+    assert explain(trace, 1).attempt == 0
+
+
+def test_replicas_that_said_nothing_did_not_agree(ran: Callable[..., Path]) -> None:
+    found = explain(ran(scenario(replica=[{"id": 3, "behaviour": "silent"}])), 1)
+
+    assert found.said == "all replicas that answered gave the same answer"
+
+
+def test_of_more_than_four_answers_the_lighter_ones_are_counted(ran: Callable[..., Path]) -> None:
+    found = explain(ran(scenario({"replicas": 6, "policy": "skip"}, divergence=DIAL)), 1)
+
+    assert (len(found.pairs), found.answers_lighter) == (6, 2)
+    assert "2 lighter answers not compared" in str(render(found))
+
+
 def test_an_answer_that_only_a_liar_voted_for_is_in_no_pair(ran: Callable[..., Path]) -> None:
     found = explain(ran(scenario(replica=[{"id": 3, "behaviour": "equivocating-voter"}])), 1)
 
     assert found.pairs == ()
-    assert found.answers_left_out == 1
+    assert (found.answers_lighter, found.answers_not_computed) == (0, 1)
     assert "honest replicas computed one answer" in found.said
 
 
