@@ -74,6 +74,16 @@ def share(rate: Rate) -> str:
     return f"{rate.failures:,} of {rate.trials:,}, {estimate:.2g} % (95 %: {interval})"
 
 
+def flips(count: float) -> str:
+    """A number of flips in 10,000.
+
+    Example:
+        >>> [flips(count) for count in (0.0, 0.00012, 1.76, 1_300.4)]
+        ['0', '0.00012', '1.8', '1,300']
+    """
+    return f"{count:,.0f}" if count >= 99.5 else f"{count:.2g}"
+
+
 def _is_one_class(audit: Audit) -> bool:
     return not audit.fails_on("classes")
 
@@ -177,7 +187,7 @@ def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
             continue
         found = each.forecast
         how = "" if found.method == "counted" else ", extrapolated"
-        expected = f"{found.expected:.2g} expected (95 %: {found.low:.2g} to {found.high:.2g}{how})"
+        expected = f"{flips(found.expected)} expected (95 %: {flips(found.low)} to {flips(found.high)}{how})"
         ties = f"; {wording.counted(found.ties, 'exact tie')}" if found.ties else ""
         yield layout.row(each.name, f"{expected}; here {each.flips.failures:,} of {each.flips.trials:,}{ties}")
 
