@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from itertools import repeat
 from operator import length_hint
 from types import FrameType
+from typing import Protocol
 
 from simpy.core import EmptySchedule, Environment
 from simpy.events import NORMAL, URGENT, Event
@@ -188,9 +189,15 @@ def _fire(event: Event) -> None:
     callback()
 
 
+class Interruptible(Protocol):
+    """Something that goes on step by step, and can be told to end after the step under way."""
+
+    def interrupt(self) -> None: ...
+
+
 @contextmanager
-def ctrl_c_ends_the_run(world: World) -> Iterator[None]:
-    """Within: Ctrl-C ends the run between two events, so that what was done can be reported. A second one raises.
+def ctrl_c_ends_the_run(world: Interruptible) -> Iterator[None]:
+    """Within: Ctrl-C ends the run between two steps, so that what was done can be reported. A second one raises.
 
     Only the main thread receives signals; in any other this changes nothing.
 

@@ -23,6 +23,7 @@ from lastbit.scenario import Scenario
 from replicas.forms import FormError, Top1Form, make_form
 from replicas.library import NamedProfile, named_profiles
 from simcore.streams import Streams
+from simcore.world import ctrl_c_ends_the_run
 
 SAMPLES = 300
 """Inputs: what changed none of so many changes, at 95 %, fewer than 1 in 100."""
@@ -186,13 +187,13 @@ def _score(material: Material, output: str | None) -> Top1Form | None:
 
 def _measure(measuring: Measuring, samples: int, progress: Progress | None) -> bool:
     """Take the inputs one by one; True if Ctrl-C came before the last."""
-    try:
+    with ctrl_c_ends_the_run(measuring):
         for request in range(samples):
             measuring.take(request)
             if progress is not None:
                 progress(request + 1, samples)
-    except KeyboardInterrupt:
-        return True
+            if measuring.is_interrupted:
+                return measuring.inputs_done < samples
     return False
 
 

@@ -85,6 +85,7 @@ class Measuring:
         self.score = score
         self.refused: dict[str, str] = {}
         self.inputs_done = 0
+        self.is_interrupted = False
         self._material = material
         self._streams = streams
         self._pool = EnginePool()
@@ -141,6 +142,10 @@ class Measuring:
             noise = margins.noise(answers[name].outputs)
             if noise is not None:
                 self._noises[name].append(noise)
+
+    def interrupt(self) -> None:
+        """Take no further input: an input counts for all profiles, or for none."""
+        self.is_interrupted = True
 
     def leave_out_unrepeatable(self) -> None:
         """At the end: what does not even agree with itself belongs to no class."""

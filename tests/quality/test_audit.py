@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,14 +210,21 @@ def test_a_profile_that_is_refused_half_way_is_a_row_and_leaves_the_others(
     assert verdicts(audit)["optimization=off"] == "refused"
 
 
-def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
-    def cut(done: int, _target: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
+def test_ctrl_c_in_the_middle_of_an_input_keeps_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = OnnxRuntimeEngine.run, set[bytes]()
 
-    audit = lastbit.audit(dense(tmp_path / "dense.onnx"), profiles=chosen("ref", "noprepack"), samples=9, progress=cut)
+    def interrupts(self: OnnxRuntimeEngine, inputs: Any, order: Any = None) -> Any:
+        seen.add(inputs["x"].tobytes())
+        if len(seen) == 4 and not self._profile.prepacking:
+            signal.raise_signal(signal.SIGINT)
+            seen.add(b"once is enough: a second Ctrl-C would not wait")
+        return run(self, inputs, order)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", interrupts)
+    audit = lastbit.audit(dense(tmp_path / "dense.onnx"), profiles=chosen("ref", "noprepack"), samples=9)
 
     assert (audit.interrupted, audit.inputs_done, audit.inputs_asked) == (True, 4, 9)
+    assert {each.changed.trials for each in audit.profiles if each.changed is not None} == {4}
     assert audit.pairs[0].changed.trials == 4
 
 
