@@ -18,7 +18,7 @@ from replicas.dial import Marks
 from replicas.engine import Engine, EngineError
 from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
-from replicas.profile import AsBuilt, NumericProfile
+from replicas.profile import NumericProfile
 from replicas.store import ResultStore
 from replicas.workload import Workload
 from replicas.wrong_answers import wrong_answer, wrong_answers_max
@@ -153,7 +153,7 @@ class Replica:
     @property
     def answers_by_attempt(self) -> bool:
         """Does the arithmetic of another attempt differ, for its orders of summation are drawn anew?"""
-        return self.engine.order_shape is not None and self._draws_orders
+        return self.engine.order_shape is not None and self.profile.summation.is_drawn
 
     def _digests(self, requests: tuple[int, ...], attempt: int) -> Digests:
         answers = [self.answer(request, attempt) for request in requests]
@@ -232,14 +232,9 @@ class Replica:
         shape = self.engine.order_shape
         if shape is None:
             return None
-        if self._draws_orders:
+        if self.profile.summation.is_drawn:
             return _drawn_order(self.streams, shape, "order.drawn", request, attempt, self.id)
         return _drawn_order(self.streams, shape, "order.fixed", self.id)
-
-    @property
-    def _draws_orders(self) -> bool:
-        summation = self.profile.summation
-        return not isinstance(summation, AsBuilt) and summation.order == "drawn"
 
 
 def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: int) -> Order:

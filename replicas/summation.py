@@ -20,6 +20,11 @@ class AsBuilt:
     """The order of summation that the runtime's own kernels use."""
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether each run draws an order of its own."""
+        return False
+
+    @property
     def orders_differ(self) -> bool:
         """Whether two replicas of this summation may add in orders that give other bits."""
         return False
@@ -56,6 +61,11 @@ class KSplit:
         )
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether each run draws an order of its own."""
+        return self.order == "drawn"
+
+    @property
     def orders_differ(self) -> bool:
         """Whether two replicas of this summation may add in orders that give other bits."""
         return self.slices > SLICES_MIN
@@ -82,6 +92,11 @@ class KPermute:
 
     def __post_init__(self) -> None:
         raise_if(fault_in_choice("summation.order", self.order, get_args(SummationOrder)))
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether each run draws an order of its own."""
+        return self.order == "drawn"
 
     @property
     def orders_differ(self) -> bool:

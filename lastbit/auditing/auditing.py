@@ -6,19 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from consensus.quorum import QuorumSystem
-from lastbit.auditing.advice import advice_of
-from lastbit.auditing.findings import Audit, KnobFound, Pair, Profile
-from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
-from lastbit.auditing.measuring import REPEATS, Measuring, turned_name
-from lastbit.auditing.origins import origins_of
-from lastbit.auditing.quorum_chance import FleetShares, quorum_chance
-from lastbit.auditing.warnings import warnings_of
-from lastbit.environment import current_environment
+from lastbit.auditing.findings import Audit
+from lastbit.auditing.knobs import REFERENCE
+from lastbit.auditing.measuring import Measuring
+from lastbit.auditing.quorum_chance import FleetShares
+from lastbit.auditing.summary import found_by, with_fleet
 from lastbit.fleet import Material, load_material
-from lastbit.intervals import binomial_rate
 from lastbit.scenario import Scenario
 from replicas.forms import FormError, Top1Form, make_form
 from replicas.library import NamedProfile, named_profiles
@@ -80,7 +74,7 @@ def audit(
     subject = Subject.load(model, inputs, dims, ranges, values, output, seed)
     measuring = subject.measuring(chosen, turns_knobs=True)
     found = _examine(measuring, subject, chosen, samples, progress)
-    return found if asked is None else _with_fleet(found, measuring, asked, str(fleet), quorum)
+    return found if asked is None else with_fleet(found, measuring, asked, str(fleet), quorum)
 
 
 def diff(
@@ -160,7 +154,7 @@ def _examine(
         raise AuditError(f"{samples} samples; at least 1")
     interrupted = _measure(measuring, samples, progress)
     measuring.leave_out_unrepeatable()
-    return _found(measuring, subject.material, chosen, samples=samples, seed=subject.seed, interrupted=interrupted)
+    return found_by(measuring, subject.material, chosen, samples=samples, seed=subject.seed, interrupted=interrupted)
 
 
 def _scenario(model: str | Path, seed: int) -> Scenario:
@@ -195,116 +189,3 @@ def _measure(measuring: Measuring, samples: int, progress: Progress | None) -> b
             if measuring.is_interrupted:
                 return measuring.inputs_done < samples
     return False
-
-
-def _found(
-    measuring: Measuring,
-    material: Material,
-    chosen: Mapping[str, NamedProfile],
-    *,
-    samples: int,
-    seed: int,
-    interrupted: bool,
-) -> Audit:
-    knobs = tuple(_knob(measuring, base, knob) for knob in KNOBS for base in BASES) if measuring.turns_knobs else ()
-    classes = {"bytes": measuring.by_bytes.classes}
-    if measuring.score is not None:
-        classes["top1"] = measuring.by_top1.classes
-    return Audit(
-        model=material.model.name,
-        model_sha256=material.model.sha256,
-        inputs=material.inputs.describe(),
-        seed=seed,
-        inputs_asked=samples,
-        inputs_done=measuring.inputs_done,
-        interrupted=interrupted,
-        score_output=measuring.score.output if measuring.score is not None else None,
-        profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
-        classes=classes,
-        pairs=_pairs(measuring),
-        origins=() if interrupted else origins_of(measuring, material.model, material.inputs),
-        knobs=knobs,
-        live_in_combination=_live_in_combination(knobs),
-        fleet=None,
-        replicas=None,
-        quorum=(),
-        warnings=warnings_of(measuring),
-        advice=advice_of(measuring) if measuring.turns_knobs else None,
-        environment=current_environment(),
-    )
-
-
-def _with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str, quorum: QuorumSystem) -> Audit:
-    homeless = [name for name in fleet.weights if name not in measuring.by_bytes.names]
-    if homeless or not found.inputs_done:
-        what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
-        warning = f"the chance of a quorum cannot be told: {what}"
-        return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
-    chances = tuple(quorum_chance(form, fleet, by_input, quorum) for form, by_input in measuring.divisions.items())
-    return replace(found, fleet=text, replicas=quorum.replicas, quorum=chances)
-
-
-def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:
-    if name in measuring.refused:
-        return Profile(name=name, imitates=named.sentence, refused=measuring.refused[name])
-    tried = measuring.tried[name]
-    return Profile(
-        name=name,
-        imitates=named.sentence,
-        order_drawn=name in measuring.drawn,
-        changed=binomial_rate(tried.changed, measuring.inputs_done),
-        repeats=REPEATS,
-        repeated=tried.repeated,
-        unrepeatable=tried.unrepeatable,
-        flips=None if measuring.score is None else binomial_rate(tried.flips, measuring.inputs_done),
-        forecast=None if name == measuring.reference else measuring.forecast(name),
-        milliseconds=measuring.milliseconds(name),
-    )
-
-
-def _pairs(measuring: Measuring) -> tuple[Pair, ...]:
-    firsts = [names[0] for names in measuring.by_bytes.classes]
-    pairs = []
-    for place, one in enumerate(firsts):
-        for other in firsts[place + 1 :]:
-            apart = measuring.pairs.between(one, other)
-            far = apart.distance
-            pairs.append(
-                Pair(
-                    one=one,
-                    other=other,
-                    changed=binomial_rate(apart.changed, measuring.inputs_done),
-                    flips=binomial_rate(apart.flips, measuring.inputs_done) if measuring.score is not None else None,
-                    absolute=far.absolute,
-                    relative=far.relative,
-                    scaled_ulp=far.scaled_ulp,
-                    ulp=far.ulp,
-                    inputs_by_power=dict(sorted(apart.by_power.items())),
-                    signs_of_zero=far.signs_of_zero,
-                    nan_against_number=far.nan_against_number,
-                    nan_payloads=far.nan_payloads,
-                    infinities=far.infinities,
-                    unlike=far.unlike,
-                )
-            )
-    return tuple(pairs)
-
-
-def _knob(measuring: Measuring, base: str, knob: Knob) -> KnobFound:
-    name = turned_name(base, knob)
-    if knob.turned(BASES[base]) is None:
-        return KnobFound(knob=knob.name, base=base, verdict="same-as-base")
-    if name in measuring.refused or turned_name(base) in measuring.refused:
-        return KnobFound(knob=knob.name, base=base, verdict="refused")
-    if measuring.tried[name].unrepeatable or measuring.tried[turned_name(base)].unrepeatable:
-        return KnobFound(knob=knob.name, base=base, verdict="unrepeatable")
-    changed = measuring.tried[name].changed
-    rate = binomial_rate(changed, measuring.inputs_done)
-    return KnobFound(knob=knob.name, base=base, verdict="live" if changed else "inert", changed=rate)
-
-
-def _live_in_combination(knobs: tuple[KnobFound, ...]) -> tuple[str, ...]:
-    """Knobs that change nothing from the reference, and something from another base."""
-    inert = {each.knob for each in knobs if each.base == REFERENCE and each.verdict == "inert"}
-    live = {each.knob: None for each in knobs if each.base != REFERENCE and each.verdict == "live"}
-    return tuple(knob for knob in live if knob in inert)

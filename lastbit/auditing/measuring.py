@@ -24,7 +24,6 @@ from replicas.outputs import OutputError, Outputs, outputs_digest
 from replicas.profile import NumericProfile
 from replicas.profile_faults import ProfileError
 from replicas.replica import AnswerStore, Replica
-from replicas.summation import AsBuilt
 from replicas.workload import SingleRun
 from simcore.streams import Streams
 
@@ -78,7 +77,7 @@ class Measuring:
         profiles: Mapping[str, NumericProfile],
         streams: Streams,
         *,
-        turns_knobs: bool = True,
+        turns_knobs: bool,
     ) -> None:
         self.reference = next(iter(profiles))
         self.turns_knobs = turns_knobs
@@ -92,7 +91,7 @@ class Measuring:
         self._times_ns: dict[str, list[int]] = {}
         self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
-        self.drawn = tuple(name for name in self.profiles if _draws_order(profiles[name]))
+        self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
         named = [name for name in self.profiles if name not in self.drawn]
         self.by_bytes, self.by_top1 = Partition(named), Partition(named)
         self.pairs = PairsOfClasses(self.by_bytes)
@@ -278,10 +277,6 @@ def _gives(replica: Replica, request: int, bits: bytes) -> bool:
         return outputs_digest(replica.run_apart(request)) == bits
     except _REFUSALS:  # what it answered once it now refuses
         return False
-
-
-def _draws_order(profile: NumericProfile) -> bool:
-    return not isinstance(profile.summation, AsBuilt) and profile.summation.order == "drawn"
 
 
 def _is_all_nan(outputs: Outputs) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lastbit.cli.findings import exit_code, tell
 from lastbit.cli.options import (
     as_typed,
     generated_inputs_options,
@@ -15,14 +16,11 @@ from lastbit.cli.options import (
     quiet_option,
     refuse_unwritable,
 )
-from lastbit.cli.output import give, give_report, say, write_whole
+from lastbit.cli.output import write_whole
 from lastbit.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from lastbit.auditing.findings import Gate
-
-EXIT_GATE = 7
-EXIT_INTERRUPTED = 5
 
 
 @click.command(short_help="Find out which settings give the same bits on a model.")
@@ -86,7 +84,6 @@ def audit(
     from lastbit.auditing.baseline import read_baseline, with_changes
     from lastbit.auditing.choice import chosen_profiles
     from lastbit.auditing.page import page
-    from lastbit.auditing.report import render
     from lastbit.inputs.options import Overrides
 
     overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
@@ -112,15 +109,8 @@ def audit(
         )
     if before is not None:
         found = with_changes(found, before)
-    if as_json:
-        give(found.to_json())
-    else:
-        give_report(lambda width: render(found, width=width))
+    tell(found, as_json=as_json)
     if html is not None:
         told = as_typed(click.get_current_context(), without=("html", "as_json", "quiet", "fail_on"))
         write_whole(html, page(found, command=told))
-    if found.interrupted and not quiet:
-        say("interrupted: the report covers what was done so far")
-    if fail_on is not None and found.fails_on(fail_on):
-        return EXIT_GATE
-    return EXIT_INTERRUPTED if found.interrupted else 0
+    return exit_code(found, fail_on, quiet=quiet)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lastbit.cli.audit_command import EXIT_GATE, EXIT_INTERRUPTED
+from lastbit.cli.findings import exit_code, tell
 from lastbit.cli.options import generated_inputs_options, inputs_option, json_option, quiet_option
-from lastbit.cli.output import give, give_report, say
 from lastbit.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ def diff(
     """
     from lastbit.auditing import diff as examine
     from lastbit.auditing.choice import profile_named
-    from lastbit.auditing.report import render
     from lastbit.inputs.options import Overrides
 
     overrides = Overrides.from_texts(dims=dims, ranges=ranges, values=values)
@@ -72,12 +70,5 @@ def diff(
             seed=seed,
             progress=progress,
         )
-    if as_json:
-        give(found.to_json())
-    else:
-        give_report(lambda width: render(found, width=width))
-    if found.interrupted and not quiet:
-        say("interrupted: the report covers what was done so far")
-    if fail_on is not None and found.fails_on(fail_on):
-        return EXIT_GATE
-    return EXIT_INTERRUPTED if found.interrupted else 0
+    tell(found, as_json=as_json)
+    return exit_code(found, fail_on, quiet=quiet)

@@ -92,7 +92,7 @@ def _changes(one: Replica, other: Replica, attempt: int) -> list[SettingChange]:
     ]
     summation = one.profile.summation
     if summation == other.profile.summation and not isinstance(summation, AsBuilt):
-        how = f"drawn in attempt {attempt} by" if summation.order == "drawn" else "fixed for"
+        how = f"drawn in attempt {attempt} by" if summation.is_drawn else "fixed for"
         changes.append(
             SettingChange(name=ORDER, one=f"{how} replica {one.id}", other=f"{how} replica {other.id}"),
         )
@@ -117,7 +117,7 @@ def _alone(alone: tuple[SettingChange, ...], start: Replica, goal: Replica, refu
 def _order(alone: tuple[SettingChange, ...], start: Replica, goal: Replica, refused: Sequence[str]) -> Cause:
     summation = start.profile.summation
     assert not isinstance(summation, AsBuilt), "what is as built has no order of its own"
-    how = "draws one for each run" if summation.order == "drawn" else "has one of its own"
+    how = "draws one for each run" if summation.is_drawn else "has one of its own"
     profiles = "their profiles are equal, and" if start.profile == goal.profile else "whatever else differs,"
     said = (
         f"the order of summation alone explains it: {profiles} each replica {how}; with replica {goal.id}'s, "
