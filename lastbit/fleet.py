@@ -17,7 +17,7 @@ from replicas.forms import Form, make_form
 from replicas.model import Model
 from replicas.profile import NumericProfile
 from replicas.replica import AnswerStore, Replica
-from replicas.workload import SingleRun
+from replicas.workload import workload_of
 from simcore.streams import Streams
 
 
@@ -79,7 +79,7 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
             id=spec.id,
             profile=spec.profile,
             engine=pool.engine(material.model, spec.profile),
-            workload=SingleRun(),
+            workload=workload_of(spec.profile, material.model),
             requests=material.inputs,
             form=material.form,
             store=store,

@@ -69,7 +69,7 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
     if found.float_nodes:
         yield _in_fp64(found)
     if found.products_quantised:
-        yield _quantised(found)
+        yield _quantised(found, replica.profile["precision"])
 
 
 def _setting(setting: SettingShown) -> str:
@@ -79,8 +79,7 @@ def _setting(setting: SettingShown) -> str:
 
 def _reordered(found: PreparationReport, summation: Mapping[str, Any]) -> str:
     slices = summation.get("slices")
-    how = "permuted along K" if slices is None else f"split in {slices} along K"
-    text = f"{wording.counted(len(found.products_reordered), 'product')} {how}, "
+    text = f"{wording.counted(len(found.products_reordered), 'product')} {_how_reordered(summation)}, "
     text += f"{100 * found.share_reordered:.3g} % of the multiply-adds"
     if slices == SLICES_MIN:
         text += "; two slices never change a bit"
@@ -88,6 +87,17 @@ def _reordered(found: PreparationReport, summation: Mapping[str, Any]) -> str:
         names = [f"{name} ({reason})" for name, reason in found.products_left_as_built]
         text += f"; left as built: {_listed(names)}"
     return text
+
+
+def _how_reordered(summation: Mapping[str, Any]) -> str:
+    match summation["kind"]:
+        case "tree":
+            return f"added in a tree by {wording.counted(summation['shards'], 'shard')}"
+        case "ksplit":
+            slices = f"{'up to ' if summation['by_batch'] else ''}{summation['slices']}"
+            return f"split in {slices} along K"
+        case _:
+            return "permuted along K"
 
 
 def _rounded(found: PreparationReport) -> str:
@@ -107,8 +117,9 @@ def _in_fp64(found: PreparationReport) -> str:
     return f"{text}: {_listed(found.nodes_kept_fp32)}"
 
 
-def _quantised(found: PreparationReport) -> str:
-    text = f"{wording.counted(len(found.products_quantised), 'product')} in whole numbers of 8 bits, "
+def _quantised(found: PreparationReport, precision: object) -> str:
+    numbers = "whole numbers that are added exactly" if precision == "integers" else "whole numbers of 8 bits"
+    text = f"{wording.counted(len(found.products_quantised), 'product')} in {numbers}, "
     text += f"{100 * found.share_quantised:.3g} % of the multiply-adds"
     if found.products_not_quantised:
         names = [f"{name} ({reason})" for name, reason in found.products_not_quantised]

@@ -265,8 +265,10 @@ def _session_options(profile: NumericProfile) -> onnxruntime.SessionOptions:
 
 
 def _identity(prepared: PreparedModel, profile: NumericProfile) -> str:
-    # Precision and summation are in the prepared graph; the rest of the profile is the session's.
-    settings = replace(profile, precision="fp32", summation=AsBuilt()).to_toml()
+    # Precision and summation are in the prepared graph, the batch in the workload; the rest is the session's.
+    settings = replace(
+        profile, precision="fp32", summation=AsBuilt(), batch_size=1, batch_mates="requests", padding=0
+    ).to_toml()
     return sha256(sha256(prepared.content).digest() + settings.encode()).hexdigest()
 
 

@@ -12,10 +12,16 @@ from onnx import inliner
 
 from replicas.constant_nodes import hold_tensors
 from replicas.cost import node_costs
-from replicas.ksplit import permute_products, split_products
+from replicas.ksplit import InTree, LeftToRight, permute_products, split_products
 from replicas.model import Model
-from replicas.precision import compute_in_fp64, quantise_products, round_weights_to_fp16
-from replicas.profile import AsBuilt, KPermute, KSplit, NumericProfile, Precision, ProfileError, Summation
+from replicas.precision import (
+    compute_in_fp64,
+    compute_in_whole_numbers,
+    quantise_products,
+    round_weights_to_fp16,
+)
+from replicas.profile import AsBuilt, KPermute, KSplit, NumericProfile, Precision, ProfileError, Summation, Tree
+from replicas.summation import LEAVES
 
 CONTENT_BYTES_MAX = 2**31 - 1
 
@@ -28,15 +34,15 @@ class PreparationReport:
 
     Args:
         multiply_adds: of the whole graph; 0 where nothing was to be prepared.
-        multiply_adds_reordered: of these, in products that are added in the order given at run time.
-        products_reordered: these products, split or permuted along K; number i reads row i of the order.
+        multiply_adds_reordered: of these, in products that are split or permuted along K.
+        products_reordered: these products; number i reads row i of the order, where there is one.
         products_left_as_built: the other nodes that multiply and add, each with the reason.
         values_rounded: weights that are fp16 numbers now.
         values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
         float_nodes: nodes that take or make float32 tensors, under fp64.
         nodes_kept_fp32: those of them that have no fp64 kernel and stayed fp32 between Casts.
         multiply_adds_kept_fp32: the multiply-adds inside these.
-        products_quantised: products computed in whole numbers of 8 bits.
+        products_quantised: products computed in whole numbers, of 8 bits or of as many as are added exactly.
         multiply_adds_quantised: the multiply-adds inside these.
         products_not_quantised: the other products, each with the reason.
     """
@@ -56,7 +62,7 @@ class PreparationReport:
 
     @property
     def share_reordered(self) -> float:
-        """The share of the multiply-adds that is added in the order given at run time."""
+        """The share of the multiply-adds in products that are split or permuted along K."""
         return self.multiply_adds_reordered / self.multiply_adds if self.multiply_adds else 0.0
 
     @property
@@ -98,7 +104,10 @@ def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
     Raises:
         ProfileError: the profile asks for something that this model cannot do.
     """
-    if profile.precision == "fp32" and isinstance(profile.summation, AsBuilt):
+    summation = profile.summation
+    if isinstance(summation, KSplit):
+        summation = summation.for_batch(profile.batch_size)
+    if profile.precision == "fp32" and isinstance(summation, AsBuilt):
         return PreparedModel(content=model.content)
     proto = model.proto()
     if proto.functions:
@@ -106,10 +115,9 @@ def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
     hold_tensors(proto)
     report = PreparationReport(multiply_adds=sum(cost.multiply_adds for cost in node_costs(proto)))
     proto, report = _PRECISIONS[profile.precision](proto, report)
-    proto, report, columns = _reordered(proto, report, profile.summation)
-    return PreparedModel(
-        content=_serialised(proto), order_rows=len(report.products_reordered), order_columns=columns, report=report
-    )
+    proto, report, columns = _reordered(proto, report, summation)
+    rows = len(report.products_reordered) if columns else 0
+    return PreparedModel(content=_serialised(proto), order_rows=rows, order_columns=columns, report=report)
 
 
 Step: TypeAlias = tuple[onnx.ModelProto, PreparationReport]
@@ -146,12 +154,24 @@ def _in_int8(proto: onnx.ModelProto, report: PreparationReport, *, signed: bool)
     )
 
 
+def _in_whole_numbers(proto: onnx.ModelProto, report: PreparationReport) -> Step:
+    result = compute_in_whole_numbers(proto)
+    costs = node_costs(proto)
+    return result.proto, replace(
+        report,
+        products_quantised=result.rewritten,
+        multiply_adds_quantised=sum(costs[position].multiply_adds for position in result.positions),
+        products_not_quantised=result.left_as_built,
+    )
+
+
 _PRECISIONS: Mapping[Precision, Callable[[onnx.ModelProto, PreparationReport], Step]] = {
     "fp32": _as_it_is,
     "fp16-weights": _with_fp16_weights,
     "fp64": _in_fp64,
     "int8-s8": partial(_in_int8, signed=True),
     "int8-u8": partial(_in_int8, signed=False),
+    "integers": _in_whole_numbers,
 }
 
 
@@ -162,7 +182,17 @@ def _reordered(
         case AsBuilt():
             return proto, report, 0
         case KSplit():
-            result = split_products(proto, slices=summation.slices, partials=summation.partials)
+            columns = summation.slices if summation.reads_order else 0
+            result = split_products(
+                proto,
+                slices=summation.slices,
+                partials=summation.partials,
+                addition=partial(LeftToRight, columns=columns),
+            )
+        case Tree():
+            result = split_products(
+                proto, slices=LEAVES, partials=summation.partials, addition=partial(InTree, shards=summation.shards)
+            )
         case KPermute():
             result = permute_products(proto)
     costs = node_costs(proto)

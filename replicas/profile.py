@@ -29,15 +29,19 @@ from replicas.summation import (
     PartialPrecision,
     Summation,
     SummationOrder,
+    Tree,
     read_summation,
     summation_to_plain,
 )
 
 __all__ = [
+    "BATCH_MAX",
+    "PADDING_MAX",
     "SLICES_MAX",
     "SLICES_MIN",
     "THREADS_MAX",
     "AsBuilt",
+    "BatchMates",
     "ExecutionMode",
     "KPermute",
     "KSplit",
@@ -48,13 +52,18 @@ __all__ = [
     "ProfileError",
     "Summation",
     "SummationOrder",
+    "Tree",
 ]
 
 ExecutionMode: TypeAlias = Literal["sequential", "parallel"]
 Optimization: TypeAlias = Literal["off", "basic", "extended", "all"]
-Precision: TypeAlias = Literal["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8"]
+Precision: TypeAlias = Literal["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8", "integers"]
+
+BatchMates: TypeAlias = Literal["requests", "zeros"]
 
 THREADS_MAX = 256
+BATCH_MAX = 256
+PADDING_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +81,13 @@ class NumericProfile:
             "extended" on, where it has fused the nodes of a GELU; an operator Gelu of the file stays exact.
         precision: "fp32" as the model is; "fp16-weights" rounds the weights and still computes in fp32, as the
             processor does; "fp64" computes in double where a kernel for it exists; "int8-s8" and "int8-u8" quantise
-            products with constant weights dynamically, to signed and to unsigned weights.
+            products with constant weights dynamically, to signed and to unsigned weights; "integers" computes products
+            in whole numbers so small that they are added exactly, in any order.
         summation: the order in which products are added.
+        batch_size: how many requests are computed at once, 1 to 256; the answer is that of one of them. The model's
+            inputs must leave an axis open for it.
+        batch_mates: the other requests of a batch: "requests", the neighbours of the one asked for, or "zeros".
+        padding: positions that are added behind the last one and masked out, 0 to 4,096; for a model with a mask.
 
     Raises:
         ProfileError: a value that is not allowed.
@@ -82,7 +96,7 @@ class NumericProfile:
         >>> NumericProfile(intra_op_threads=4) == NumericProfile(intra_op_threads=4)
         True
         >>> NumericProfile.from_mapping({"summation": {"kind": "ksplit", "slices": 4}}).summation
-        KSplit(slices=4, partials='fp32', order='fixed')
+        KSplit(slices=4, partials='fp32', order='fixed', by_batch=False)
     """
 
     intra_op_threads: int = 1
@@ -93,6 +107,9 @@ class NumericProfile:
     gelu_approximation: bool = False
     precision: Precision = "fp32"
     summation: Summation = field(default_factory=AsBuilt)
+    batch_size: int = 1
+    batch_mates: BatchMates = "requests"
+    padding: int = 0
 
     def __post_init__(self) -> None:
         raise_if(
@@ -105,6 +122,9 @@ class NumericProfile:
                 *fault_in_flag("gelu_approximation", self.gelu_approximation),
                 *fault_in_choice("precision", self.precision, get_args(Precision)),
                 *_fault_in_summation(self.summation),
+                *fault_in_number("batch_size", self.batch_size, low=1, high=BATCH_MAX),
+                *fault_in_choice("batch_mates", self.batch_mates, get_args(BatchMates)),
+                *fault_in_number("padding", self.padding, low=0, high=PADDING_MAX),
             ]
         )
 
@@ -112,8 +132,8 @@ class NumericProfile:
     def from_mapping(cls, mapping: Mapping[str, object]) -> NumericProfile:
         """Read a profile from a mapping such as a TOML table; keys left out keep their defaults.
 
-        `summation` is "as-built", or a table: `kind = "ksplit"`, `slices` and, if wanted, `partials` and `order`; or
-        `kind = "kpermute"` and, if wanted, `order`.
+        `summation` is "as-built", or a table: `kind = "ksplit"`, `slices` and, if wanted, `partials`, `order` and
+        `by_batch`; `kind = "kpermute"` and, if wanted, `order`; `kind = "tree"`, `shards` and, if wanted, `partials`.
 
         Raises:
             ProfileError: unknown keys and values that are not allowed, all of them at once.
@@ -158,4 +178,4 @@ class NumericProfile:
 def _fault_in_summation(found: object) -> list[str]:
     if isinstance(found, Summation):
         return []
-    return [f"summation: {found!r} is not allowed; AsBuilt(), KSplit(slices=...) or KPermute()"]
+    return [f"summation: {found!r} is not allowed; AsBuilt(), KSplit(slices=...), KPermute() or Tree(shards=...)"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 from operator import ne
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
 from replicas.profile import NumericProfile
 from replicas.store import ResultStore
-from replicas.workload import Workload
+from replicas.workload import Workload, answer
 from replicas.wrong_answers import wrong_answer, wrong_answers_max
 from simcore.streams import Streams
 
@@ -58,6 +58,22 @@ class Answer:
     vote: bytes
 
 
+class Run(NamedTuple):
+    """What one run of the workload is given.
+
+    Attributes:
+        keys: of the requests that are computed together.
+        inputs: their tensors.
+        place: which of them is to be answered.
+        order: of summation; None where it is as built.
+    """
+
+    keys: tuple[Hashable, ...]
+    inputs: tuple[Mapping[str, npt.NDArray[Any]], ...]
+    place: int
+    order: Order | None
+
+
 @dataclass(frozen=True, slots=True)
 class BlockAnswer:
     """What one replica answers to the requests of a block.
@@ -77,6 +93,9 @@ class BlockAnswer:
     changed: int
 
 
+Identity: TypeAlias = tuple[str, Workload]
+"""Of an engine, and how it is used."""
+
 Digests: TypeAlias = tuple[tuple[bytes, ...], tuple[bytes, ...]]
 """Of the requests of a block: to the last bit, and of what is voted on."""
 
@@ -86,15 +105,15 @@ class AnswerStore(ResultStore[Answer]):
 
     def __init__(self) -> None:
         super().__init__(lambda answer: answer.bits, size=_bytes_of, room=ROOM_BYTES)
-        self._blocks: dict[tuple[str, tuple[int, ...]], Digests] = {}
+        self._blocks: dict[tuple[Identity, tuple[int, ...]], Digests] = {}
 
-    def block(self, engine: str, requests: tuple[int, ...], compute: Callable[[], Digests]) -> Digests:
-        """The digests of a whole block's answers by one engine, which takes no order: the same for all its replicas."""
-        digests = self._blocks.get((engine, requests))
+    def block(self, replica: Identity, requests: tuple[int, ...], compute: Callable[[], Digests]) -> Digests:
+        """The digests of a whole block's answers by one kind of replica, whose engine takes no order: all give them."""
+        digests = self._blocks.get((replica, requests))
         if digests is not None:
             self.asked += len(requests)
             return digests
-        digests = self._blocks[engine, requests] = compute()
+        digests = self._blocks[replica, requests] = compute()
         if len(self._blocks) > BLOCKS_KEPT_MAX:
             del self._blocks[next(iter(self._blocks))]
         return digests
@@ -139,7 +158,7 @@ class Replica:
             return self._lie(requests, attempt, wrong)
         if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
-        return _unmarked(self.store.block(self.engine.identity, requests, lambda: self._digests(requests, attempt)))
+        return _unmarked(self.store.block(self.identity, requests, lambda: self._digests(requests, attempt)))
 
     def begin_block(self, requests: tuple[int, ...], attempt: int) -> None:
         """Run what this replica will be asked next already now, in worker threads. Changes no answer and no count."""
@@ -201,10 +220,23 @@ class Replica:
 
     def _inference(self, request: int, attempt: int) -> tuple[Hashable, Callable[[], Outputs]]:
         """What determines the outputs of a request, and how to compute them."""
-        key, tensors = self.requests.tensors(request)
-        order = self.order(request, attempt)
-        order_digest = None if order is None else sha256(order.tobytes()).digest()  # an order may be as long as K
-        return (self.engine.identity, key, order_digest), partial(self.workload.answer, self.engine, tensors, order)
+        run = self.run_of(request, attempt)
+        order_digest = None if run.order is None else sha256(run.order.tobytes()).digest()  # it may be as long as K
+        return (self.identity, run.keys, run.place, order_digest), partial(self._compute, run)
+
+    def run_of(self, request: int, attempt: int) -> Run:
+        """What the workload is given for a request."""
+        together = self.workload.together(request)
+        keys, inputs = zip(*map(self.requests.tensors, together), strict=True)
+        return Run(keys, inputs, together.index(request), self.order(request, attempt))
+
+    def _compute(self, run: Run) -> Outputs:
+        return answer(self.workload, self.engine, run.inputs, run.place, run.order)
+
+    @property
+    def identity(self) -> Identity:
+        """Equal for replicas that give equal bits for equal requests and order."""
+        return self.engine.identity, self.workload
 
     def run_apart(self, request: int, attempt: int = 0) -> Outputs:
         """What the arithmetic gives when it is run now: nothing is looked up, stored or counted.
@@ -212,8 +244,7 @@ class Replica:
         Raises:
             EngineError: the runtime refuses the request.
         """
-        _, tensors = self.requests.tensors(request)
-        return self.workload.answer(self.engine, tensors, self.order(request, attempt))
+        return self._compute(self.run_of(request, attempt))
 
     def said(self, request: int, attempt: int) -> Outputs:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""

@@ -1,46 +1,100 @@
 """Workloads: how a request becomes an output.
 
-An engine runs a graph once; a workload decides how often and on what. `SingleRun` is one run of the model.
+An engine runs a graph once; a workload decides how often and on what: one run of the model on the request alone, or
+on a batch that it is part of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from replicas.batching import BatchedRun, Tensors
 from replicas.engine import Engine
+from replicas.model import Model
 from replicas.outputs import Outputs
+from replicas.profile import NumericProfile
 
-__all__ = ["SingleRun", "Workload"]
+__all__ = ["SingleRun", "Workload", "answer", "workload_of"]
 
 
 class Workload(Protocol):
-    """Turns a request into an output by calling an engine."""
+    """Says what an engine is run on for a request, and which part of what it gives is the answer.
 
-    def answer(
-        self, engine: Engine, inputs: Mapping[str, npt.NDArray[Any]], order: npt.NDArray[Any] | None = None
-    ) -> Outputs:
-        """Answer one request.
+    Equal workloads compare and hash equal.
+    """
+
+    def together(self, request: int) -> tuple[int, ...]:
+        """The requests that are computed together with this one, itself among them, in their order."""
+
+    def feeds(self, inputs: Sequence[Tensors], place: int, *, subject: object) -> Tensors:
+        """What the engine is run on.
 
         Args:
-            engine: of one model under one profile.
-            inputs: the request's tensors by name.
-            order: of summation, where the engine's `order_shape` asks for one.
+            inputs: for each request of `together`, its tensors by name.
+            place: which of them is to be answered.
+            subject: what messages are about.
 
         Raises:
-            EngineError: the inputs do not fit the model.
+            EngineError: the requests do not fit together.
         """
+
+    def own(self, outputs: Outputs, inputs: Sequence[Tensors], place: int, *, subject: object) -> Outputs:
+        """The part of what the engine gave that answers the request; arguments as for `feeds`.
+
+        Raises:
+            EngineError: there is no such part.
+        """
+
+
+def answer(
+    workload: Workload,
+    engine: Engine,
+    inputs: Sequence[Tensors],
+    place: int,
+    order: npt.NDArray[Any] | None = None,
+) -> Outputs:
+    """Answer one request.
+
+    Args:
+        workload: how.
+        engine: of one model under one profile.
+        inputs, place: as for `Workload.feeds`.
+        order: of summation, where the engine's `order_shape` asks for one.
+
+    Raises:
+        EngineError: the inputs do not fit the model.
+    """
+    outputs = engine.run(workload.feeds(inputs, place, subject=engine), order)
+    return workload.own(outputs, inputs, place, subject=engine)
 
 
 @dataclass(frozen=True, slots=True)
 class SingleRun:
-    """One run of the model: what it gives is the answer."""
+    """One run of the model on the request alone: what it gives is the answer."""
 
-    def answer(
-        self, engine: Engine, inputs: Mapping[str, npt.NDArray[Any]], order: npt.NDArray[Any] | None = None
-    ) -> Outputs:
+    def together(self, request: int) -> tuple[int, ...]:
         """See `Workload`."""
-        return engine.run(inputs, order)
+        return (request,)
+
+    def feeds(self, inputs: Sequence[Tensors], place: int, *, subject: object) -> Tensors:  # noqa: ARG002
+        """See `Workload`."""
+        return inputs[place]
+
+    def own(self, outputs: Outputs, inputs: Sequence[Tensors], place: int, *, subject: object) -> Outputs:  # noqa: ARG002
+        """See `Workload`."""
+        return outputs
+
+
+def workload_of(profile: NumericProfile, model: Model) -> Workload:
+    """How a replica of that profile computes a request.
+
+    Raises:
+        ProfileError: the model has no axis for the batch or the padding that the profile asks for.
+    """
+    if profile.batch_size == 1 and not profile.padding:
+        return SingleRun()
+    return BatchedRun.of(model, size=profile.batch_size, mates=profile.batch_mates, padding=profile.padding)

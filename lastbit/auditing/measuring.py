@@ -23,8 +23,8 @@ from replicas.model_check import reason_of_randomness
 from replicas.outputs import OutputError, Outputs, outputs_digest
 from replicas.profile import NumericProfile
 from replicas.profile_faults import ProfileError
-from replicas.replica import AnswerStore, Replica
-from replicas.workload import SingleRun
+from replicas.replica import AnswerStore, Identity, Replica
+from replicas.workload import workload_of
 from simcore.streams import Streams
 
 REPEATED_INPUTS_MAX = 20
@@ -88,7 +88,7 @@ class Measuring:
         self._material = material
         self._streams = streams
         self._pool = EnginePool()
-        self._times_ns: dict[str, list[int]] = {}
+        self._times_ns: dict[Identity, list[int]] = {}
         self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
@@ -167,13 +167,13 @@ class Measuring:
     def milliseconds(self, name: str) -> float | None:
         """The median time of a run, by the wall clock."""
         replica = self._replicas.get(name)
-        times_ns = self._times_ns.get(replica.engine.identity) if replica is not None else None
+        times_ns = self._times_ns.get(replica.identity) if replica is not None else None
         return median(times_ns) / 1e6 if times_ns else None
 
     def _answers(self, request: int) -> Iterator[tuple[str, Answered]]:
-        known: dict[str, Answered] = {}  # by engine: profiles that come to the same session run once
+        known: dict[Identity, Answered] = {}  # profiles that come to the same session, used alike, run once
         for name, replica in list(self._replicas.items()):
-            identity = replica.engine.identity
+            identity = replica.identity
             if identity in known:
                 yield name, known[identity]
                 continue
@@ -191,16 +191,16 @@ class Measuring:
     def _run(self, replica: Replica, request: int) -> Answered:
         begun_ns = perf_counter_ns()
         outputs = replica.run_apart(request)
-        self._times_ns.setdefault(replica.engine.identity, []).append(perf_counter_ns() - begun_ns)
+        self._times_ns.setdefault(replica.identity, []).append(perf_counter_ns() - begun_ns)
         top1 = None if self.score is None else self.score.digest(outputs)
         return Answered(outputs, outputs_digest(outputs), top1)
 
     def _repeat(self, request: int, answers: Mapping[str, Answered]) -> None:
         """Ask each profile for the same again, in the same order of summation: does one session repeat itself?"""
-        repeats: dict[str, bool] = {}
+        repeats: dict[Identity, bool] = {}
         for name, answer in answers.items():
             replica = self._replicas[name]
-            identity = replica.engine.identity
+            identity = replica.identity
             if identity not in repeats or replica.engine.order_shape is not None:
                 repeats[identity] = all(_gives(replica, request, answer.bits) for _ in range(REPEATS - 1))
             self.tried[name].repeated += 1
@@ -225,7 +225,7 @@ class Measuring:
             id=place,
             profile=profile,
             engine=self._pool.engine(self._material.model, profile),
-            workload=SingleRun(),
+            workload=workload_of(profile, self._material.model),
             requests=self._material.inputs,
             form=self._material.form,
             store=AnswerStore(),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from lastbit.auditing.findings import Origin
 from lastbit.auditing.measuring import Measuring
-from lastbit.inputs import InputSet
-from replicas.divergence import Divergence, Unsaid, Watch, Watched, first_divergence
+from replicas.divergence import (
+    Divergence,
+    Unsaid,
+    Watch,
+    WatchedAnswer,
+    first_divergence_of_answers,
+    watch_answer,
+)
 from replicas.engine import EngineError
 from replicas.model import Model
 
 
-def origins_of(measuring: Measuring, model: Model, inputs: InputSet) -> tuple[Origin, ...]:
+def origins_of(measuring: Measuring, model: Model) -> tuple[Origin, ...]:
     """Watch the reference and the first profile of each other class, on the first input that told them apart."""
     firsts = [names[0] for names in measuring.by_bytes.classes]
     if measuring.reference not in firsts:
         return ()
-    watching = _Watching(measuring, model, inputs)
+    watching = _Watching(measuring, model)
     found = []
     for other in firsts:
         request = measuring.pairs.between(measuring.reference, other).first_request
@@ -27,21 +33,22 @@ def origins_of(measuring: Measuring, model: Model, inputs: InputSet) -> tuple[Or
 class _Watching:
     """The reference is watched once for all, and each input once."""
 
-    def __init__(self, measuring: Measuring, model: Model, inputs: InputSet) -> None:
+    def __init__(self, measuring: Measuring, model: Model) -> None:
         self._measuring = measuring
         self._model = model
-        self._inputs = inputs
         self._reference: Watch | None = None
-        self._seen: dict[int, Watched] = {}
+        self._seen: dict[int, WatchedAnswer] = {}
 
     def origin(self, other: str, request: int) -> Origin:
+        found: Divergence | Unsaid | None
         try:
-            found = first_divergence(self._of_reference(request), self._watched(self._watch(other), other, request))
+            one, two = self._of_reference(request), self._watched(self._watch(other), other, request)
+            found = first_divergence_of_answers(one, two)
         except EngineError as error:
             found = Unsaid(str(error))
         return plain_origin(self._measuring.reference, other, request, found)
 
-    def _of_reference(self, request: int) -> Watched:
+    def _of_reference(self, request: int) -> WatchedAnswer:
         name = self._measuring.reference
         if self._reference is None:
             self._reference = self._watch(name)
@@ -52,8 +59,8 @@ class _Watching:
     def _watch(self, name: str) -> Watch:
         return Watch(self._model, self._measuring.replica(name).profile)
 
-    def _watched(self, watch: Watch, name: str, request: int) -> Watched:
-        return watch.run(self._inputs.tensors(request).tensors, self._measuring.replica(name).order(request, 0))
+    def _watched(self, watch: Watch, name: str, request: int) -> WatchedAnswer:
+        return watch_answer(watch, self._measuring.replica(name), request, 0)
 
 
 def plain_origin(one: str, other: str, request: int, found: Divergence | Unsaid | None) -> Origin:

@@ -15,8 +15,9 @@ from lastbit.explaining.findings import Cause, SettingChange
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
 from replicas.model import Model
-from replicas.profile import AsBuilt, NumericProfile, ProfileError
+from replicas.profile import NumericProfile, ProfileError
 from replicas.replica import Replica
+from replicas.workload import workload_of
 
 ORDER = "order of summation"
 TRIALS_MAX = 64
@@ -70,7 +71,8 @@ class _Trials:
             profile = replace(start.profile, **own)
             engine = self._pool.engine(self._model, profile)
             draws = goal if names & {ORDER, "summation"} else start  # an order is drawn by the id
-            changed = replace(start, id=draws.id, profile=profile, engine=engine)
+            workload = workload_of(profile, self._model)
+            changed = replace(start, id=draws.id, profile=profile, engine=engine, workload=workload)
             return self._bits(changed) == self._bits(goal)
         except (EngineError, ProfileError) as error:
             self.refused.append(f"{', '.join(map(str, changes))}: {error}")
@@ -91,7 +93,7 @@ def _changes(one: Replica, other: Replica, attempt: int) -> list[SettingChange]:
         if getattr(one.profile, each.name) != getattr(other.profile, each.name)
     ]
     summation = one.profile.summation
-    if summation == other.profile.summation and not isinstance(summation, AsBuilt):
+    if summation == other.profile.summation and summation.reads_order:
         how = f"drawn in attempt {attempt} by" if summation.is_drawn else "fixed for"
         changes.append(
             SettingChange(name=ORDER, one=f"{how} replica {one.id}", other=f"{how} replica {other.id}"),
@@ -116,7 +118,7 @@ def _alone(alone: tuple[SettingChange, ...], start: Replica, goal: Replica, refu
 
 def _order(alone: tuple[SettingChange, ...], start: Replica, goal: Replica, refused: Sequence[str]) -> Cause:
     summation = start.profile.summation
-    assert not isinstance(summation, AsBuilt), "what is as built has no order of its own"
+    assert summation.reads_order, "there was an order to change"
     how = "draws one for each run" if summation.is_drawn else "has one of its own"
     profiles = "their profiles are equal, and" if start.profile == goal.profile else "whatever else differs,"
     said = (

@@ -20,7 +20,14 @@ from lastbit.result import Answer
 from lastbit.simulation import block_requests
 from lastbit.wording import replicas as named
 from replicas.differences import first_difference
-from replicas.divergence import Divergence, Unsaid, Watch, Watched, first_divergence
+from replicas.divergence import (
+    Divergence,
+    Unsaid,
+    Watch,
+    WatchedAnswer,
+    first_divergence_of_answers,
+    watch_answer,
+)
 from replicas.engine import EngineError
 from replicas.profile import NumericProfile, ProfileError
 from replicas.replica import Replica
@@ -201,13 +208,12 @@ class _Explaining:
 
     def _divergence(self, one: Replica, other: Replica, request: int) -> Divergence | Unsaid | None:
         try:
-            return first_divergence(self._watched(one, request), self._watched(other, request))
+            return first_divergence_of_answers(self._watched(one, request), self._watched(other, request))
         except (EngineError, ProfileError) as error:
             return Unsaid(str(error))
 
-    def _watched(self, replica: Replica, request: int) -> Watched:
+    def _watched(self, replica: Replica, request: int) -> WatchedAnswer:
         watch = self._watches.get(replica.profile)
         if watch is None:
             watch = self._watches[replica.profile] = Watch(self._model, replica.profile)
-        _, tensors = replica.requests.tensors(request)
-        return watch.run(tensors, replica.order(request, self._ballot.attempt))
+        return watch_answer(watch, replica, request, self._ballot.attempt)

@@ -13,8 +13,16 @@ from pydantic_core import PydanticCustomError
 from lastbit.did_you_mean import did_you_mean
 from lastbit.scenario.faults import shown
 from replicas.library import named_profiles
-from replicas.profile import SLICES_MAX, SLICES_MIN, THREADS_MAX, KPermute, KSplit, NumericProfile
-from replicas.summation import SUMMATION_TABLES
+from replicas.profile import BATCH_MAX, PADDING_MAX, SLICES_MAX, SLICES_MIN, THREADS_MAX, KSplit, NumericProfile
+from replicas.summation import LEAVES, SUMMATION_TABLES, SummationTable
+
+NUMBERS = {
+    "slices": (SLICES_MIN, SLICES_MAX),
+    "shards": (1, LEAVES),
+    "batch_size": (1, BATCH_MAX),
+    "padding": (0, PADDING_MAX),
+}
+"""What whole numbers may be, where they are no numbers of threads."""
 
 
 def profile_of(*tables: Mapping[str, Any]) -> NumericProfile:
@@ -49,7 +57,7 @@ def _judged(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_schema() -> dict[str, Any]:
-    properties = _properties(NumericProfile, 1, THREADS_MAX)
+    properties = _properties(NumericProfile)
     properties["summation"] = {
         "anyOf": [{"const": "as-built"}, *(_summation(kind, table) for kind, table in SUMMATION_TABLES.items())]
     }
@@ -57,26 +65,29 @@ def _json_schema() -> dict[str, Any]:
     return {"anyOf": [{"enum": list(named_profiles())}, table]}
 
 
-def _summation(kind: str, table: type[KSplit | KPermute]) -> dict[str, Any]:
+def _summation(kind: str, table: type[SummationTable]) -> dict[str, Any]:
     """The schema of a summation's table; ksplit is what a table without a kind is."""
     stated = [each.name for each in fields(table) if each.default is MISSING]
     return {
         "type": "object",
-        "properties": {"kind": {"const": kind}, **_properties(table, SLICES_MIN, SLICES_MAX)},
+        "properties": {"kind": {"const": kind}, **_properties(table)},
         "required": stated if table is KSplit else ["kind", *stated],
         "additionalProperties": False,
     }
 
 
-def _properties(table: type[KSplit | KPermute | NumericProfile], number_min: int, number_max: int) -> dict[str, Any]:
+def _properties(table: type[SummationTable | NumericProfile]) -> dict[str, Any]:
     hints = get_type_hints(table)
-    return {each.name: _property(hints[each.name], number_min, number_max) for each in fields(table)}
+    return {each.name: _property(each.name, hints[each.name]) for each in fields(table)}
 
 
-def _property(hint: Any, number_min: int, number_max: int) -> dict[str, Any]:
+def _property(name: str, hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
-    return {"type": "boolean"} if hint is bool else {"type": "integer", "minimum": number_min, "maximum": number_max}
+    if hint is bool:
+        return {"type": "boolean"}
+    low, high = NUMBERS.get(name, (1, THREADS_MAX))
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 ProfileTable: TypeAlias = Annotated[

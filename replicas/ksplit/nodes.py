@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from replicas.graph_names import fresh_name
 
 AXES_ARE_INPUTS_SINCE = 13
+REDUCE_AXES_ARE_INPUTS_SINCE = 18
 
 
 class NodeWriter:
@@ -80,6 +81,12 @@ class NodeWriter:
         outputs = [self.fresh("part") for _ in range(parts)]
         self.nodes.append(helper.make_node("Split", inputs, outputs, name=f"{outputs[0]}/Split", **attributes))
         return tuple(outputs)
+
+    def reduce_max(self, tensor: str, axes: Sequence[int]) -> str:
+        """The largest along some axes, each of which stays with length 1."""
+        if self._opset >= REDUCE_AXES_ARE_INPUTS_SINCE:
+            return self.add("ReduceMax", [tensor, self.integers(axes)], keepdims=1)
+        return self.add("ReduceMax", [tensor], axes=list(axes), keepdims=1)
 
     def dynamic_quantize(self, tensor: str) -> tuple[str, str, str]:
         """Quantise a tensor by its own range on each run: whole numbers of 8 bits, their scale and zero point."""

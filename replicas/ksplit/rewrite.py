@@ -20,6 +20,8 @@ from replicas.profile import ProfileError
 from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
+USUAL = {"summation": "as-built", "precision": "fp32"}
+"""What a setting is where no product is rewritten."""
 
 Rewritable: TypeAlias = Product | ActivationProduct | Convolution
 
@@ -29,12 +31,12 @@ class RewriteResult:
     """A rewritten model.
 
     Args:
-        proto: the model; a new input `lastbit.order`, int64 [rows, columns], stands last. Each of its rows is a
-            permutation of range(columns).
-        columns: of the order.
-        rewritten: the nodes that read it, as messages call them; node i reads row i.
+        proto: the model; a new input `lastbit.order`, int64 [rows, columns], stands last if products read it. Each of
+            its rows is a permutation of range(columns).
+        columns: of the order; 0 where no product reads one.
+        rewritten: the products, as messages call them; number i reads row i.
         positions: where each of these stood among the nodes of the main graph.
-        left_as_built: products that do not, each with the reason.
+        left_as_built: products that are not rewritten, each with the reason.
     """
 
     proto: onnx.ModelProto
@@ -48,7 +50,7 @@ class ProductRewriter(Protocol):
     """Writes products in a new form.
 
     Attributes:
-        columns: of the order that they read.
+        columns: of the order that they read; 0 where they read none.
     """
 
     @property
@@ -65,6 +67,8 @@ def rewrite_products(
     k_min: int,
     k_at_run_time: bool,
     rewriter: Callable[[NodeWriter, Sequence[Rewritable]], ProductRewriter],
+    setting: str = "summation",
+    why_not: Callable[[Rewritable], str | None] | None = None,
 ) -> RewriteResult:
     """Rewrite every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
 
@@ -72,10 +76,12 @@ def rewrite_products(
 
     Args:
         proto: the model, functions put in place; not changed.
-        kind: of the summation, for messages and for the names of new tensors.
+        kind: what the setting is set to, for messages and for the names of new tensors.
         k_min: a product with fewer elements along K stays as it is.
         k_at_run_time: whether a product of two tensors may leave K to the run.
         rewriter: makes what writes the products, from all of them.
+        setting: of the profile which asks for it, for messages.
+        why_not: why a product that could be rewritten stays as it is all the same.
 
     Raises:
         ProfileError: nothing in this model can be rewritten, or a name that is needed is taken.
@@ -92,12 +98,14 @@ def rewrite_products(
         or find_convolution(node, constants, k_min)
         for node in model.graph.node
     ]
+    if why_not is not None:
+        found = [(why_not(each) or each) if isinstance(each, Rewritable) else each for each in found]
     left_as_built = tuple(
         (describe_node(node), each) for node, each in zip(model.graph.node, found, strict=True) if isinstance(each, str)
     )
     products = [each for each in found if isinstance(each, Rewritable)]
     if not products:
-        raise ProfileError((_nothing_to_rewrite(kind, left_as_built),))
+        raise ProfileError((_nothing_to_rewrite(setting, kind, left_as_built),))
     writer = NodeWriter(opset=opset_versions(model).get("", 1), taken=taken, prefix=f"lastbit.{kind}.")
     products_written = rewriter(writer, products)
     rows = iter(range(len(products)))
@@ -106,8 +114,10 @@ def rewrite_products(
             products_written.write(each, row=next(rows))
         else:
             writer.nodes.append(node)
-    shape = [len(products), products_written.columns]
-    _put_in_place(model, writer, helper.make_tensor_value_info(ORDER_INPUT, onnx.TensorProto.INT64, shape))
+    _put_in_place(model, writer)
+    if products_written.columns:
+        shape = [len(products), products_written.columns]
+        model.graph.input.append(helper.make_tensor_value_info(ORDER_INPUT, onnx.TensorProto.INT64, shape))
     return RewriteResult(
         proto=model,
         columns=products_written.columns,
@@ -117,18 +127,17 @@ def rewrite_products(
     )
 
 
-def _nothing_to_rewrite(kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
-    fault = f"summation: {kind} finds no product in this model"
+def _nothing_to_rewrite(setting: str, kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
+    fault, usual = f"{setting}: {kind} finds no product in this model", USUAL[setting]
     if not left_as_built:
-        return f"{fault}: it has no MatMul, Gemm or Conv outside subgraphs; use as-built"
+        return f"{fault}: it has no MatMul, Gemm or Conv outside subgraphs; use {usual}"
     place, reason = left_as_built[0]
-    return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use as-built"
+    return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use {usual}"
 
 
-def _put_in_place(model: onnx.ModelProto, writer: NodeWriter, order: onnx.ValueInfoProto) -> None:
+def _put_in_place(model: onnx.ModelProto, writer: NodeWriter) -> None:
     nodes = list(writer.nodes)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(writer.initializers)
-    model.graph.input.append(order)
     drop_unused(model.graph)

@@ -20,6 +20,7 @@ ELEMENTS: dict[PartialPrecision, int] = {
     "tf32": onnx.TensorProto.FLOAT,
     "bf16": onnx.TensorProto.BFLOAT16,
     "fp16": onnx.TensorProto.FLOAT16,
+    "fp64": onnx.TensorProto.DOUBLE,
 }
 # From which version of the operator set on: Cast takes bfloat16; there are IsNaN and Where.
 NEEDED_OPSETS: dict[PartialPrecision, int] = {"bf16": 13, "tf32": 9}
@@ -50,6 +51,10 @@ class Rounder:
         self._writer = writer
         self._partials = partials
         self._factor = ""
+
+    def element_of_sums(self, element: int) -> int:
+        """The element type in which sides of that type are multiplied and added: DOUBLE for fp64, else their own."""
+        return onnx.TensorProto.DOUBLE if self._partials == "fp64" else element
 
     def round(self, tensor: str, element: int) -> str:
         """Round a tensor to nearest even, and return the name of the result, which has the same element type.

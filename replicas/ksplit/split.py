@@ -1,29 +1,39 @@
-"""Split the products of a graph along K; their partial products are added in an order given at run time."""
+"""Split the products of a graph along K; how their partial products are added is a matter of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
 from replicas.ksplit.activations import ActivationProduct
+from replicas.ksplit.additions import Addition
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
 from replicas.ksplit.products import Product
-from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
+from replicas.ksplit.rewrite import Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision
 
 
-def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
+def split_products(
+    proto: onnx.ModelProto,
+    *,
+    slices: int,
+    partials: PartialPrecision,
+    addition: Callable[[NodeWriter, Rounder], Addition],
+) -> RewriteResult:
     """Split every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
 
     What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
-    running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
+    sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
     alpha, and beta times the addend is added last, both in the precision of the graph; so is the bias of a Conv.
+
+    In fp64 nothing is rounded on the way: sides of float32 are multiplied and added in double precision, and the sum
+    is rounded once. A Conv stays as built then, since the processor has none in double precision.
 
     K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
     run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
@@ -33,59 +43,81 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
     Args:
         proto: the model, functions put in place; not changed.
         slices: S, at least 2.
-        partials: "fp32", "tf32", "bf16" or "fp16".
+        partials: "fp32", "tf32", "bf16", "fp16" or "fp64".
+        addition: makes what adds S partial products.
 
     Raises:
         ProfileError: nothing in this model can be split, or a name that is needed is taken.
     """
     opset = opset_versions(proto).get("", 1)
     check_opset(opset, partials)
+
+    def rewriter(writer: NodeWriter, _: object) -> _Splitter:
+        rounder = Rounder(writer, partials)
+        return _Splitter(writer, slices=slices, rounder=rounder, addition=addition(writer, rounder))
+
     return rewrite_products(
         proto,
         kind="ksplit",
         k_min=slices,
         k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
-        rewriter=lambda writer, _: _Splitter(writer, slices=slices, partials=partials),
+        rewriter=rewriter,
+        why_not=_no_convolution_in_fp64 if partials == "fp64" else None,
     )
+
+
+def _no_convolution_in_fp64(product: Rewritable) -> str | None:
+    return "the processor has no convolution in double precision" if isinstance(product, Convolution) else None
 
 
 class _Splitter:
     """Writes split products; parts of an operand or a weight that several products share are written once."""
 
-    def __init__(self, writer: NodeWriter, *, slices: int, partials: PartialPrecision) -> None:
+    def __init__(self, writer: NodeWriter, *, slices: int, rounder: Rounder, addition: Addition) -> None:
         self._writer = writer
-        self.columns = slices
-        self._rounder = Rounder(writer, partials)
+        self._slices = slices
+        self._rounder = rounder
+        self._addition = addition
+        self._wide: dict[str, str] = {}
         self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
+
+    @property
+    def columns(self) -> int:
+        """Of the order that the products read; 0 where they read none."""
+        return self._addition.columns
 
     def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row."""
         if isinstance(product, Convolution):
-            total = self._ordered_sum(self._partial_convolutions(product), row, onnx.TensorProto.FLOAT)
-            self._finish_convolution(product, total)
+            partials = list(self._partial_convolutions(product))
+            self._finish_convolution(product, self._addition.total(partials, row, onnx.TensorProto.FLOAT))
             return
         if isinstance(product, ActivationProduct):
-            total = self._ordered_sum(self._products_of_activations(product), row, product.element)
-            self._writer.squeeze(total, product.node.output[0])
+            total = self._sum_of(self._products_of_activations(product), row, product.element)
+            self._narrow(total, product.element, product.node.output[0])
             return
-        is_double = product.weight.dtype == np.float64
-        element = onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
-        total = self._ordered_sum(self._partial_products(product), row, element)
-        write_epilogue(self._writer, product, lambda output: self._writer.squeeze(total, output))
+        element = _element(product)
+        total = self._sum_of(self._partial_products(product), row, element)
+        write_epilogue(self._writer, product, lambda output: self._narrow(total, element, output))
 
-    def _ordered_sum(self, partials: Iterator[str], row: int, element: int) -> str:
-        """Round the partial products, and add them left to right in the order of a row; each has one axis more."""
-        writer = self._writer
-        stack = self._rounder.round(
-            writer.add("Concat", [writer.unsqueeze(each) for each in partials], axis=0), element
-        )
-        order = writer.add("Gather", [ORDER_INPUT, writer.scalar(row)], axis=0)
-        ordered = writer.split(writer.add("Gather", [stack, order], axis=0), [1] * self.columns, axis=0)
-        total = ordered[0]
-        for summand in ordered[1:]:
-            total = self._rounder.round(writer.add("Add", [total, summand]), element)
-        return total
+    def _sum_of(self, partials: Iterator[str], row: int, element: int) -> str:
+        return self._addition.total(list(partials), row, self._rounder.element_of_sums(element))
+
+    def _widened(self, tensor: str, element: int) -> str:
+        """A side of a product in the precision in which it is multiplied; cast once for all that read it."""
+        wide = self._rounder.element_of_sums(element)
+        if wide == element:
+            return tensor
+        if tensor not in self._wide:
+            self._wide[tensor] = self._writer.add("Cast", [tensor], to=wide)
+        return self._wide[tensor]
+
+    def _narrow(self, total: str, element: int, output: str) -> str:
+        """The sum without the axis in front, in the precision of the graph."""
+        if self._rounder.element_of_sums(element) == element:
+            return self._writer.squeeze(total, output)
+        return self._writer.add("Cast", [self._writer.squeeze(total)], output, to=element)
 
     def _partial_products(self, product: Product) -> Iterator[str]:
         operands, weights = self._operand_parts(product), self._weight_parts(product)
@@ -96,50 +128,54 @@ class _Splitter:
     def _operand_parts(self, product: Product) -> tuple[str, ...]:
         key = (product.operand, product.operand_axis, product.k)
         if key not in self._operands:
-            sizes = _slice_sizes(product.k, self.columns)
-            self._operands[key] = self._writer.split(product.operand, sizes, product.operand_axis)
+            sizes = _slice_sizes(product.k, self._slices)
+            operand = self._widened(product.operand, _element(product))
+            self._operands[key] = self._writer.split(operand, sizes, product.operand_axis)
         return self._operands[key]
 
     def _weight_parts(self, product: Product) -> tuple[str, ...]:
         key = (product.weight_name, product.weight_transposed, product.weight_axis)
         if key not in self._weights:
-            parts = np.array_split(product.weight, self.columns, axis=product.weight_axis)
+            is_wide = self._rounder.element_of_sums(_element(product)) == onnx.TensorProto.DOUBLE
+            weight = product.weight.astype(np.float64) if is_wide else product.weight
+            parts = np.array_split(weight, self._slices, axis=product.weight_axis)
             self._weights[key] = tuple(self._writer.constant(part, "weight") for part in parts)
         return self._weights[key]
 
     def _products_of_activations(self, product: ActivationProduct) -> Iterator[str]:
-        writer, (left, right) = self._writer, product.node.input
+        writer = self._writer
+        left, right = (self._widened(side, product.element) for side in product.node.input)
         if product.k:
-            sizes = writer.integers(_slice_sizes(product.k, self.columns))
+            sizes = writer.integers(_slice_sizes(product.k, self._slices))
         else:
             k = writer.add("Gather", [writer.add("Shape", [left]), writer.integers([-1])], axis=0)
             sizes = self._sizes_at_run_time(k)
             left = self._at_least_as_long_as_slices(left, k, product.ranks[0], -1)
             right = self._at_least_as_long_as_slices(right, k, product.ranks[1], product.right_axis)
-        lefts = writer.split_by(left, sizes, self.columns, axis=-1)
-        rights = writer.split_by(right, sizes, self.columns, axis=product.right_axis)
+        lefts = writer.split_by(left, sizes, self._slices, axis=-1)
+        rights = writer.split_by(right, sizes, self._slices, axis=product.right_axis)
         for each in zip(lefts, rights, strict=True):
             yield writer.add("MatMul", each)
 
     def _sizes_at_run_time(self, k: str) -> str:
         """What `_slice_sizes` gives for a K that only a run tells, and that is filled up to the number of slices."""
-        writer, slices = self._writer, self._writer.integers([self.columns])
+        writer, slices = self._writer, self._writer.integers([self._slices])
         k = writer.add("Max", [k, slices])
-        is_longer = writer.add("Less", [writer.integers(range(self.columns)), writer.add("Mod", [k, slices])])
+        is_longer = writer.add("Less", [writer.integers(range(self._slices)), writer.add("Mod", [k, slices])])
         longer = writer.add("Cast", [is_longer], to=onnx.TensorProto.INT64)
         return writer.add("Add", [writer.add("Div", [k, slices]), longer])
 
     def _at_least_as_long_as_slices(self, side: str, k: str, rank: int, axis: int) -> str:
         """Fill a side up with zeros: the runtime's MatMul leaves some results of no elements unset."""
         writer = self._writer
-        missing = writer.add("Max", [writer.add("Sub", [writer.integers([self.columns]), k]), writer.integers([0])])
+        missing = writer.add("Max", [writer.add("Sub", [writer.integers([self._slices]), k]), writer.integers([0])])
         at_the_end = [0] * (2 * rank)
         at_the_end[axis] = 1
         return writer.add("Pad", [side, writer.add("Mul", [writer.integers(at_the_end), missing])])
 
     def _partial_convolutions(self, convolution: Convolution) -> Iterator[str]:
         operands = self._channel_parts(convolution)
-        weights = np.array_split(convolution.weight, self.columns, axis=1)
+        weights = np.array_split(convolution.weight, self._slices, axis=1)
         for operand, weight in zip(operands, weights, strict=True):
             yield self._writer.like(convolution.node, [operand, self._writer.constant(weight, "weight")])
 
@@ -147,8 +183,8 @@ class _Splitter:
         """A slice of the input channels of each group; the groups stay apart."""
         writer, k, groups = self._writer, convolution.k, convolution.groups
         if groups == 1:
-            return writer.split(convolution.operand, _slice_sizes(k, self.columns), axis=1)
-        channels = np.array_split(np.arange(groups * k).reshape(groups, k), self.columns, axis=1)
+            return writer.split(convolution.operand, _slice_sizes(k, self._slices), axis=1)
+        channels = np.array_split(np.arange(groups * k).reshape(groups, k), self._slices, axis=1)
         return tuple(
             writer.add("Gather", [convolution.operand, writer.integers(each.reshape(-1).tolist())], axis=1)
             for each in channels
@@ -162,6 +198,11 @@ class _Splitter:
         places = convolution.weight.ndim - 2
         bias = writer.add("Reshape", [convolution.bias, writer.integers([1, -1] + [1] * places)])
         writer.add("Add", [writer.squeeze(total), bias], output=result)
+
+
+def _element(product: Product) -> int:
+    is_double = product.weight.dtype == np.float64
+    return onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
 
 
 def _slice_sizes(k: int, slices: int) -> list[int]:

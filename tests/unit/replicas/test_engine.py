@@ -15,7 +15,7 @@ from replicas.model import Model
 from replicas.outputs import Outputs, outputs_digest
 from replicas.prepare import PreparedModel
 from replicas.profile import KSplit, NumericProfile
-from replicas.workload import SingleRun
+from replicas.workload import SingleRun, answer
 
 PLAIN = NumericProfile()
 
@@ -72,7 +72,7 @@ def test_the_same_engine_gives_the_same_bits_again(dense, x):
 
 
 def test_outputs_come_in_graph_order_and_are_read_only(dense, x):
-    outputs = SingleRun().answer(OnnxRuntimeEngine(dense, PLAIN), MappingProxyType(x))
+    outputs = answer(SingleRun(), OnnxRuntimeEngine(dense, PLAIN), [MappingProxyType(x)], place=0)
     assert outputs.names == ("y",)
     assert isinstance(outputs, Outputs)
     value = outputs["y"]

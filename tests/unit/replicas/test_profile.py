@@ -54,7 +54,7 @@ def test_all_faults_are_told_at_once() -> None:
         "summation.slices: 1 is not allowed; a whole number from 2 to 256",
         "summation.order: 'draw' is not allowed; did you mean \"drawn\"?",
         "prepacking: 1 is not allowed; true or false",
-        "precision: 'fp8' is not allowed; allowed are fp32, fp16-weights, fp64, int8-s8, int8-u8",
+        "precision: 'fp8' is not allowed; allowed are fp32, fp16-weights, fp64, int8-s8, int8-u8, integers",
     )
 
 
@@ -69,7 +69,14 @@ def test_all_faults_are_told_at_once() -> None:
         ({"summation": "ksplit"}, "ksplit is a table that needs slices"),
         ({"summation": 4}, "summation: 4 is neither"),
         ({"summation": {"kind": "ksplit"}}, "summation.slices: missing"),
-        ({"summation": {"kind": "tree", "slices": 4}}, "summation.kind: 'tree' is not allowed"),
+        ({"summation": {"kind": "forest", "slices": 4}}, "summation.kind: 'forest' is not allowed"),
+        ({"summation": {"kind": "tree"}}, "summation.shards: missing"),
+        ({"summation": {"kind": "tree", "shards": 6}}, "summation.shards: 6 is not allowed; 1, 2, 4, 8 or 16"),
+        ({"summation": "tree"}, "tree is a table that needs shards"),
+        ({"summation": {"slices": 4, "by_batch": 1}}, "summation.by_batch: 1 is not allowed; true or false"),
+        ({"batch_size": 0}, "batch_size: 0 is not allowed; a whole number from 1 to 256"),
+        ({"batch_mates": "zero"}, 'did you mean "zeros"'),
+        ({"padding": -1}, "padding: -1 is not allowed; a whole number from 0 to 4096"),
         ({"summation": {"kind": "as-built", "slices": 4}}, "summation.slices: unknown key"),
         ({"summation": {"slices": 4, "partial": "bf16"}}, 'did you mean "partials"'),
         ({"summation": "kpermute"}, 'kpermute is a table, { kind = "kpermute" }'),
