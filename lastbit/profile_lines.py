@@ -94,7 +94,7 @@ def _how_reordered(summation: Mapping[str, Any]) -> str:
         case "tree":
             return f"added in a tree by {wording.counted(summation['shards'], 'shard')}"
         case "ksplit":
-            slices = f"{'up to ' if summation['by_batch'] else ''}{summation['slices']}"
+            slices = f"{'up to ' if summation.get('by_batch') else ''}{summation['slices']}"
             return f"split in {slices} along K"
         case _:
             return "permuted along K"

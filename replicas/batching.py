@@ -22,6 +22,8 @@ from replicas.profile import BatchMates, ProfileError
 Array: TypeAlias = npt.NDArray[Any]
 Tensors: TypeAlias = Mapping[str, Array]
 Dimension: TypeAlias = int | str | None
+STEPS = ("seq", "time", "length", "frame", "step", "token")
+
 Axes: TypeAlias = tuple[tuple[str, int], ...]
 """Tensors by name, each with one of its axes."""
 
@@ -149,8 +151,15 @@ def _row_dimension(model: Model) -> Dimension:
     """The name of the axis that counts requests; None where it bears none."""
     for spec in model.inputs:
         if spec.shape and not isinstance(spec.shape[0], int):
+            if _counts_steps(spec.shape[0]):
+                raise ProfileError((f'batch_size: the first axis of "{spec.name}" counts {spec.shape[0]}; use 1',))
             return spec.shape[0]
     raise ProfileError(("batch_size: no input of this model leaves its first axis open for a batch; use 1",))
+
+
+def _counts_steps(dimension: str | None) -> bool:
+    """Whether an axis bears the name of steps in time: what is put behind them changes the function itself."""
+    return dimension is not None and any(word in dimension.lower() for word in STEPS)
 
 
 def _position_dimension(model: Model) -> str:
@@ -159,8 +168,8 @@ def _position_dimension(model: Model) -> str:
         names = [each for each in spec.shape[1:] if isinstance(each, str)]
         if "mask" in spec.name.lower() and names:
             return names[-1]
-    needed = 'an input with "mask" in its name and an axis, open and named, that counts positions'
-    raise ProfileError((f"padding: it takes {needed}, and this model has none; use 0",))
+    missing = 'no input of this model is a mask ("mask" in its name, and an open, named axis that counts positions)'
+    raise ProfileError((f"padding: {missing}; use 0",))
 
 
 def _named(specs: Iterable[TensorSpec], dimension: Dimension) -> Axes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.measuring import Measuring
 from lastbit.auditing.quorum_chance import FleetShares
 from lastbit.auditing.summary import found_by, with_fleet
+from lastbit.did_you_mean import did_you_mean
 from lastbit.fleet import Material, load_material
 from lastbit.scenario import Scenario
-from replicas.forms import FormError, Top1Form, make_form
+from replicas.forms import FORMS, FormError, Top1Form, make_form
 from replicas.library import NamedProfile, named_profiles
 from simcore.streams import Streams
 from simcore.world import ctrl_c_ends_the_run
@@ -41,6 +42,7 @@ def audit(
     values: Mapping[str, str] | None = None,
     output: str | None = None,
     profiles: Mapping[str, NamedProfile] | None = None,
+    forms: Sequence[str] | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
     fleet: str | None = None,
@@ -53,6 +55,8 @@ def audit(
         model: a file that ends in `.onnx`, or the name of a bundled model.
         inputs, dims, ranges, values, output: as for `lastbit.run`.
         profiles: what to try, by name; all of the library's, if left out. `ref` is always tried.
+        forms: what may be voted on: `bytes`, `top1` or both; all that make sense for the model, if left out. Bits are
+            compared in any case; classes, gates and the chance of a quorum are told by these.
         samples: how many inputs.
         seed: of generated and noisy inputs, and of orders of summation.
         fleet: profiles and their shares, such as `ref=0.7,noprepack=0.3`, or numbers of machines: how likely do
@@ -71,7 +75,7 @@ def audit(
     chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
     asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
     quorum = QuorumSystem.equal(replicas)
-    subject = Subject.load(model, inputs, dims, ranges, values, output, seed)
+    subject = Subject.load(model, inputs, dims, ranges, values, output, seed, forms)
     measuring = subject.measuring(chosen, turns_knobs=True)
     found = _examine(measuring, subject, chosen, samples, progress)
     return found if asked is None else with_fleet(found, measuring, asked, str(fleet), quorum)
@@ -113,9 +117,10 @@ def diff(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined: model and inputs, loaded and checked."""
+    """What is examined: model and inputs, loaded and checked, and the forms that classes are told by."""
 
     material: Material
+    forms: tuple[str, ...]
     score: Top1Form | None
     streams: Streams
     seed: int
@@ -130,13 +135,18 @@ class Subject:
         values: Mapping[str, str] | None,
         output: str | None,
         seed: int,
+        forms: Sequence[str] | None = None,
     ) -> Subject:
+        if forms is not None:
+            _check_forms(forms)
         scenario = _scenario(model, seed).with_overrides(
             model=model, inputs=inputs, dims=dims, ranges=ranges, values=values, output=output
         )
         streams = Streams(seed)
         material = load_material(scenario, streams, may_draw=True)
-        return cls(material, _score(material, output), streams, seed)
+        score = _score(material, output, forms)
+        told = ("bytes",) if score is None else FORMS
+        return cls(material, told if forms is None else tuple(dict.fromkeys(forms)), score, streams, seed)
 
     def measuring(self, chosen: Mapping[str, NamedProfile], *, turns_knobs: bool) -> Measuring:
         profiles = {name: each.profile for name, each in chosen.items()}
@@ -154,7 +164,15 @@ def _examine(
         raise AuditError(f"{samples} samples; at least 1")
     interrupted = _measure(measuring, samples, progress)
     measuring.leave_out_unrepeatable()
-    return found_by(measuring, subject.material, chosen, samples=samples, seed=subject.seed, interrupted=interrupted)
+    return found_by(
+        measuring,
+        subject.material,
+        chosen,
+        forms=subject.forms,
+        samples=samples,
+        seed=subject.seed,
+        interrupted=interrupted,
+    )
 
 
 def _scenario(model: str | Path, seed: int) -> Scenario:
@@ -168,12 +186,22 @@ def _scenario(model: str | Path, seed: int) -> Scenario:
     )
 
 
-def _score(material: Material, output: str | None) -> Top1Form | None:
-    """The form `top1`, where it makes sense for this model."""
+def _check_forms(forms: Sequence[str]) -> None:
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown:
+        raise AuditError(f'no form "{unknown[0]}"; {did_you_mean(unknown[0], FORMS)}')
+    if not forms:
+        raise AuditError(f"no form is named; {' or '.join(FORMS)}, or both")
+
+
+def _score(material: Material, output: str | None, forms: Sequence[str] | None) -> Top1Form | None:
+    """The form `top1`, where it is asked for, or makes sense for this model and nobody said what is."""
+    if forms is not None and "top1" not in forms:
+        return None
     try:
         form = make_form("top1", material.model, output or material.score_output)
     except FormError:
-        if output is not None:
+        if output is not None or forms is not None:
             raise
         return None
     return form if isinstance(form, Top1Form) else None

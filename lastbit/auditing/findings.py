@@ -117,6 +117,28 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     others: int | None = None
 
 
+class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
+    """The first input that a setting changed, and the first element in which its answers differ.
+
+    Attributes:
+        request: which input.
+        output, element: where, in row-major order.
+        values: before and after, floats exactly, as hex.
+        steps: representable floats between the two; None where they are no finite floats.
+    """
+
+    request: int
+    output: str
+    element: int
+    values: tuple[str, ...]
+    steps: int | None
+
+    def __str__(self) -> str:
+        apart = "" if self.steps is None else f", {self.steps:,} {'step' if self.steps == 1 else 'steps'} apart"
+        where = f'request {self.request:,}, output "{self.output}", element {self.element}'
+        return f"{where}: {' and '.join(self.values)}{apart}"
+
+
 class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
     """One knob turned from one base.
 
@@ -126,12 +148,32 @@ class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
         verdict: `inert` on the inputs that were tried, `live`, `unrepeatable` (the same session gives other bits when
             it is run again, so that nothing can be told), `refused`, or it stands so in the base already.
         changed: inputs whose bits it changed; None where it was not turned.
+        counterexample: the first of them.
+        refused: why it could not be turned.
     """
 
     knob: str
     base: str
     verdict: Verdict
     changed: Rate | None = None
+    counterexample: Counterexample | None = None
+    refused: str | None = None
+
+
+class Invariance(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an answer depends on what it should not depend on, under the default settings.
+
+    Attributes:
+        to: threads, batch size or padding.
+        holds: True on the inputs tried; False where a counterexample was found; None where it could not be tried.
+        said: a sentence: what was tried, or the counterexample, or why nothing was.
+        counterexample: an input whose answer it changed.
+    """
+
+    to: str
+    holds: bool | None
+    said: str
+    counterexample: Counterexample | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,10 +203,12 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         inputs_asked, inputs_done: how many inputs were to be tried, and were.
         interrupted: it was cut; all else covers what was done.
-        classes: for each form, the profiles in classes of equal answers on all inputs.
+        forms: what may be voted on.
+        classes: for each form, the profiles in classes of equal answers on all inputs; by `bytes` in any case.
         score_output: what `top1` was taken of; None where it makes no sense.
         origins: where each class parts from the reference; empty where the audit was interrupted.
         live_in_combination: knobs that are inert from `ref`, and live from another base.
+        invariances: what of threads, batch size and padding the answers depend on.
         fleet, replicas: the fleet that was asked about, and how many of it make a chain.
         quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
         warnings: why "all equal" may mean nothing here.
@@ -180,6 +224,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     inputs_asked: int
     inputs_done: int
     interrupted: bool
+    forms: tuple[str, ...]
     score_output: str | None
     profiles: tuple[Profile, ...]
     classes: dict[str, tuple[tuple[str, ...], ...]]
@@ -187,6 +232,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     origins: tuple[Origin, ...]
     knobs: tuple[KnobFound, ...]
     live_in_combination: tuple[str, ...]
+    invariances: tuple[Invariance, ...]
     fleet: str | None
     replicas: int | None
     quorum: tuple[QuorumChance, ...]
@@ -196,13 +242,20 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes | None = None
 
     def fails_on(self, gate: Gate) -> bool:
-        """Is there what a gate is to stop: more than one class by bytes, any flip of the best class, or other classes
+        """Is there what a gate is to stop: more than one class by a form, any flip of the best class, or other classes
         or verdicts than in the baseline?"""
         if gate == "baseline":
             return self.changes is not None and self.changes.fails
         if gate == "classes":
-            return len(self.classes["bytes"]) != 1 or any(each.is_of_no_class for each in self.profiles)
+            return any(not self.is_one_class(form) for form in self.forms)
         return any(pair.flips is not None and pair.flips.failures for pair in self.pairs)
+
+    def is_one_class(self, form: str) -> bool:
+        """Did all profiles give the same answer in that form, on every input and on every run?"""
+        apart = [each for each in self.profiles if each.is_of_no_class]
+        if form == "top1":
+            apart = [each for each in apart if each.unrepeatable or (each.flips is not None and each.flips.failures)]
+        return len(self.classes[form]) == 1 and not apart
 
     def to_json(self) -> str:
         """One JSON object; `format` says which kind and version."""

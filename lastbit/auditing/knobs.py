@@ -1,4 +1,4 @@
-"""Knobs: settings of a session turned one at a time, from more than one base.
+"""Knobs: settings turned one at a time, from more than one base.
 
 A knob that changes nothing from the default base may change every bit from another: threads are inert while weights
 are prepacked, and live where they are not. So each knob is tried from each base, and "inert" is said of one knob
@@ -16,7 +16,7 @@ from replicas.profile import NumericProfile
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting, turned.
+    """One setting, turned, with what goes with it.
 
     Attributes:
         name: as a person reads it.
@@ -51,4 +51,14 @@ KNOBS: tuple[Knob, ...] = (
     Knob("optimization=extended", {"optimization": "extended"}),
     Knob("prepacking=false", {"prepacking": False}),
     Knob("gelu_approximation=true", {"gelu_approximation": True}),
+    Knob("batch_size=8", {"batch_size": 8}),
+    Knob("batch_size=8, zeros", {"batch_size": 8, "batch_mates": "zeros"}),
+    Knob("padding=16", {"padding": 16}),
 )
+
+INVARIANCES: Mapping[str, frozenset[str]] = {
+    "threads": frozenset({"intra_op_threads", "inter_op_threads", "execution_mode"}),
+    "batch size": frozenset({"batch_size", "batch_mates"}),
+    "padding": frozenset({"padding"}),
+}
+"""What no answer should depend on, and the settings by which it would."""

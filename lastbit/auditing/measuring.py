@@ -16,6 +16,7 @@ from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
 from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
 from lastbit.fleet import Material
+from replicas.differences import Difference, first_difference
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
 from replicas.model import ModelError
@@ -39,12 +40,23 @@ _REFUSALS = (EngineError, ProfileError, ModelError, OutputError)
 @dataclass(slots=True)
 class Tried:
     """What was counted of one profile, in inputs: those it answers otherwise than its base, those whose best class it
-    tells otherwise, those that the same session was given again, and those to which it then gave another answer."""
+    tells otherwise, those that the same session was given again, and those to which it then gave another answer. And
+    the first input of the changed ones, with where its answers first differ."""
 
     changed: int = 0
     flips: int = 0
     repeated: int = 0
     unrepeatable: int = 0
+    counterexample: tuple[int, Difference] | None = None
+
+    def note(self, request: int, answer: Answered, base: Answered) -> None:
+        """Count one more input."""
+        self.flips += answer.top1 != base.top1
+        if answer.bits == base.bits:
+            return
+        self.changed += 1
+        if self.counterexample is None and (found := first_difference([base.outputs, answer.outputs])) is not None:
+            self.counterexample = request, found
 
 
 class Measuring:
@@ -115,8 +127,7 @@ class Measuring:
             self.by_top1.refine({name: answers[name].top1 for name in self.by_top1.names})
         for name, answer in answers.items():
             base = answers.get(_base_of(name) or self.reference, reference)
-            self.tried[name].changed += answer.bits != base.bits
-            self.tried[name].flips += answer.top1 != base.top1
+            self.tried[name].note(request, answer, base)
         self._note_noise(answers)
         for form, divisions in self.divisions.items():
             divisions[_division(form, {name: answers[name] for name in self.by_bytes.names})] += 1

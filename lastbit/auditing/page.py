@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from lastbit import wording
 from lastbit.auditing.findings import Audit, KnobFound
+from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.markup import Markup, element, joined, table
 from lastbit.auditing.page_charts import compact, histograms, matrix
 from lastbit.auditing.page_style import STYLE
-from lastbit.auditing.report import changes_by_kind, distance_told, letter, outcome, share, what_was_tried
+from lastbit.auditing.report import INVARIANT, changes_by_kind, distance_told, letter, outcome, share, what_was_tried
 
 
 def page(audit: Audit, *, command: str | None = None) -> str:
@@ -49,6 +50,7 @@ def _sections(audit: Audit, command: str | None) -> Iterator[Markup]:
         "Where does it begin?": _origins(audit),
         "How are the distances spread?": _histograms(audit),
         "How often does the top 1 flip?": _flips(audit),
+        "Does an answer depend on what it should not?": _invariances(audit),
         "Which knobs change anything?": _knobs(audit),
         "Would a fleet form a quorum?": _quorum(audit),
         "What was this made with?": _made_with(audit, command),
@@ -152,6 +154,11 @@ def _flips(audit: Audit) -> Markup | None:
     return joined(element("p", told, class_="faint"), table(head, rows))
 
 
+def _invariances(audit: Audit) -> Markup | None:
+    rows: list[tuple[str, ...]] = [(each.to, INVARIANT[each.holds], _said(each.said)) for each in audit.invariances]
+    return table((f"invariant under {REFERENCE} to", "", "what was seen"), rows) if rows else None
+
+
 def _knobs(audit: Audit) -> Markup | None:
     if not audit.knobs:
         return None
@@ -178,7 +185,7 @@ def _verdict(found: KnobFound) -> str:
         return "stands so already"
     if found.verdict == "live" and found.changed is not None:
         return element("span", f"live on {found.changed.failures:,} of {found.changed.trials:,}", class_="live")
-    return found.verdict
+    return found.verdict if found.refused is None else _said(f"could not be turned: {found.refused}")
 
 
 def _quorum(audit: Audit) -> Markup | None:

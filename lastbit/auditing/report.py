@@ -9,11 +9,14 @@ from rich.text import Text
 
 from lastbit import wording
 from lastbit.auditing.findings import Audit, Changes, KnobFound, Pair
+from lastbit.auditing.knobs import REFERENCE
 from lastbit.intervals import Rate
 from lastbit.layout import Layout
 
 PAIRS_SHOWN_MAX = 6
 """Of more pairs only those with the first class are shown."""
+
+INVARIANT = {True: "yes", False: "NO", None: "could not be tried"}
 
 _LABEL_WIDTH = 25
 
@@ -33,7 +36,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     text.append(layout.hanging(audit.model, what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
-    for block in (_classes, _apart, _origins, _flips, _knobs, _trust, _changes):
+    for block in (_classes, _apart, _origins, _flips, _invariances, _knobs, _trust, _changes):
         lines = list(block(audit, layout))
         if lines:
             text.append("\n".join(lines) + "\n\n")
@@ -69,9 +72,21 @@ def share(rate: Rate) -> str:
         return f"0 of {rate.trials:,}, so below {min(100 * 3 / rate.trials, 100):.2g} % (95 %)"
     if rate.failures == rate.trials:
         return f"all of {rate.trials:,}"
-    estimate = 100 * rate.failures / rate.trials
-    interval = f"{100 * rate.low:.2g} to {100 * rate.high:.2g} %"
-    return f"{rate.failures:,} of {rate.trials:,}, {estimate:.2g} % (95 %: {interval})"
+    estimate = percent(rate.failures / rate.trials)
+    return f"{rate.failures:,} of {rate.trials:,}, {estimate} % (95 %: {percent(rate.low)} to {percent(rate.high)} %)"
+
+
+def percent(part: float) -> str:
+    """A share in hundredths, to two figures, or to three near all of it.
+
+    Example:
+        >>> [percent(part) for part in (0.00213, 0.21, 0.9987, 0.9999, 1.0)]
+        ['0.21', '21', '99.9', '99.99', '100']
+    """
+    hundredths = 100 * part
+    if hundredths < 99 or part == 1:
+        return f"{hundredths:.3g}" if part == 1 else f"{hundredths:.2g}"
+    return f"{100 - float(f'{100 - hundredths:.1g}'):g}"
 
 
 def flips(count: float) -> str:
@@ -100,18 +115,20 @@ def what_was_tried(audit: Audit) -> str:
 
 def outcome(audit: Audit) -> str:
     """How it ended, in one line."""
-    count = len(audit.classes["bytes"])
-    what = f"{count} classes by bytes"
-    if _is_one_class(audit):
-        what = "all profiles give the same bytes"
-    elif count < 2:
-        what = "one class by bytes" if count else "no profile agrees with itself"
-    if "top1" in audit.classes:
-        labels = len(audit.classes["top1"])
-        what += f", {'one' if labels == 1 else labels} by top 1"
+    what = ", ".join(_outcome_by(audit, form, is_first=not place) for place, form in enumerate(audit.forms))
     if audit.interrupted:
         what = f"interrupted after {audit.inputs_done:,} of {audit.inputs_asked:,} inputs: {what}"
     return what
+
+
+def _outcome_by(audit: Audit, form: str, *, is_first: bool) -> str:
+    name, count = {"top1": "top 1"}.get(form, form), len(audit.classes[form])
+    if audit.is_one_class(form) and is_first:
+        return "all profiles give the same bytes" if form == "bytes" else f"all profiles give the same {name}"
+    if not count:
+        return f"no profile agrees with itself by {name}"
+    number = "one" if count == 1 else str(count)
+    return f"{number} {'class' if count == 1 else 'classes'} by {name}" if is_first else f"{number} by {name}"
 
 
 def _classes(audit: Audit, layout: Layout) -> Iterator[str]:
@@ -127,7 +144,7 @@ def _classes(audit: Audit, layout: Layout) -> Iterator[str]:
         elif each.unrepeatable:
             again = f"run again on the same input, other bytes on {each.unrepeatable} of {each.repeated}"
             yield layout.row("no class", f"{each.name}: {again}")
-    if "top1" in audit.classes and len(audit.classes["top1"]) > 1:
+    if "top1" in audit.forms and len(audit.classes["top1"]) > 1:
         for names_of_class in audit.classes["top1"]:
             yield layout.row(f'by top 1 of "{audit.score_output}"', ", ".join(names_of_class))
     refused: dict[str, list[str]] = {}
@@ -192,11 +209,22 @@ def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row(each.name, f"{expected}; here {each.flips.failures:,} of {each.flips.trials:,}{ties}")
 
 
+def _invariances(audit: Audit, layout: Layout) -> Iterator[str]:
+    if audit.invariances:
+        yield layout.line("  ", f"Invariant, under {REFERENCE}, to", indent=2)
+    for each in audit.invariances:
+        yield layout.row(each.to, f"{INVARIANT[each.holds]}: {each.said}")
+
+
 def _knobs(audit: Audit, layout: Layout) -> Iterator[str]:
     by_knob: dict[str, list[KnobFound]] = {}
     for each in audit.knobs:
         by_knob.setdefault(each.knob, []).append(each)
     for knob, found in by_knob.items():
+        reasons = {each.refused for each in found}
+        if len(reasons) == 1 and None not in reasons:
+            yield layout.row(knob, f"could not be turned: {found[0].refused}")
+            continue
         yield layout.row(knob, " · ".join(_from_base(each) for each in found if each.verdict != "same-as-base"))
     if any(each.verdict == "inert" for each in audit.knobs) and audit.inputs_done:
         inert = f"0 of {audit.inputs_done:,} inputs changed, so below {min(3 / audit.inputs_done, 1):.2g} at 95 %"

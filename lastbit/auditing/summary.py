@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from consensus.quorum import QuorumSystem
 from lastbit.auditing.advice import advice_of
-from lastbit.auditing.findings import Audit, KnobFound, Pair, Profile
+from lastbit.auditing.findings import Audit, Counterexample, KnobFound, Pair, Profile, Verdict
+from lastbit.auditing.invariance import invariances_of
 from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
-from lastbit.auditing.measuring import REPEATS, Measuring, turned_name
+from lastbit.auditing.measuring import REPEATS, Measuring, Tried, turned_name
 from lastbit.auditing.origins import origins_of
 from lastbit.auditing.quorum_chance import FleetShares, quorum_chance
 from lastbit.auditing.warnings import warnings_of
@@ -25,6 +26,7 @@ def found_by(
     material: Material,
     chosen: Mapping[str, NamedProfile],
     *,
+    forms: tuple[str, ...],
     samples: int,
     seed: int,
     interrupted: bool,
@@ -42,6 +44,7 @@ def found_by(
         inputs_asked=samples,
         inputs_done=measuring.inputs_done,
         interrupted=interrupted,
+        forms=forms,
         score_output=measuring.score.output if measuring.score is not None else None,
         profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
         classes=classes,
@@ -49,6 +52,7 @@ def found_by(
         origins=() if interrupted else origins_of(measuring, material.model),
         knobs=knobs,
         live_in_combination=_live_in_combination(knobs),
+        invariances=invariances_of(knobs) if measuring.inputs_done else (),
         fleet=None,
         replicas=None,
         quorum=(),
@@ -65,7 +69,7 @@ def with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str
         what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
         warning = f"the chance of a quorum cannot be told: {what}"
         return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
-    chances = tuple(quorum_chance(form, fleet, by_input, quorum) for form, by_input in measuring.divisions.items())
+    chances = tuple(quorum_chance(form, fleet, measuring.divisions[form], quorum) for form in found.forms)
     return replace(found, fleet=text, replicas=quorum.replicas, quorum=chances)
 
 
@@ -120,12 +124,24 @@ def _knob(measuring: Measuring, base: str, knob: Knob) -> KnobFound:
     if knob.turned(BASES[base]) is None:
         return KnobFound(knob=knob.name, base=base, verdict="same-as-base")
     if name in measuring.refused or turned_name(base) in measuring.refused:
-        return KnobFound(knob=knob.name, base=base, verdict="refused")
+        refused = measuring.refused.get(name) or measuring.refused[turned_name(base)]
+        return KnobFound(knob=knob.name, base=base, verdict="refused", refused=refused)
     if measuring.tried[name].unrepeatable or measuring.tried[turned_name(base)].unrepeatable:
         return KnobFound(knob=knob.name, base=base, verdict="unrepeatable")
     changed = measuring.tried[name].changed
     rate = binomial_rate(changed, measuring.inputs_done)
-    return KnobFound(knob=knob.name, base=base, verdict="live" if changed else "inert", changed=rate)
+    verdict: Verdict = "live" if changed else "inert"
+    example = _counterexample(measuring.tried[name])
+    return KnobFound(knob=knob.name, base=base, verdict=verdict, changed=rate, counterexample=example)
+
+
+def _counterexample(tried: Tried) -> Counterexample | None:
+    if tried.counterexample is None:
+        return None
+    request, found = tried.counterexample
+    return Counterexample(
+        request=request, output=found.output, element=found.element, values=found.values, steps=found.steps
+    )
 
 
 def _live_in_combination(knobs: tuple[KnobFound, ...]) -> tuple[str, ...]:

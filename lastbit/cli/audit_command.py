@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @generated_inputs_options
 @click.option("--output", metavar="NAME", help="The output that holds the scores.")
 @click.option("--profiles", metavar="NAME,NAME|FILE.toml", help="What to try; the whole library, if left out.")
+@click.option("--forms", metavar="bytes,top1", help="What may be voted on; all that make sense, if left out.")
 @click.option("--samples", type=int, help="How many inputs to try.  [default: 300]")
 @click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
 @click.option("--fleet", metavar="NAME=0.7,NAME=0.3", help="Shares, or numbers of machines: do they form a quorum?")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on",
     type=click.Choice(["classes", "flips", "baseline"], case_sensitive=False),
-    help="Exit with 7 if there is more than one class by bytes, any top-1 flip, or a change since --baseline.",
+    help="Exit with 7 if there is more than one class by a form, any top-1 flip, or a change since --baseline.",
 )
 @click.option(
     "--baseline",
@@ -55,6 +56,7 @@ def audit(
     values: tuple[str, ...],
     output: str | None,
     profiles: str | None,
+    forms: str | None,
     samples: int | None,
     seed: int,
     fleet: str | None,
@@ -75,6 +77,7 @@ def audit(
       lastbit audit digits-forest
       lastbit audit my.onnx --dim batch=1 --samples 1000
       lastbit audit my.onnx --profiles ref,threads4,noprepack --fail-on classes
+      lastbit audit my.onnx --forms top1 --fail-on classes
       lastbit audit my.onnx --html report.html
       lastbit audit my.onnx --baseline before.json --fail-on baseline
     """
@@ -101,6 +104,7 @@ def audit(
             values=overrides.values,
             output=output,
             profiles=chosen,
+            forms=None if forms is None else [form.strip() for form in forms.split(",") if form.strip()],
             seed=seed,
             fleet=fleet,
             replicas=replicas,

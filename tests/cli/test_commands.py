@@ -104,7 +104,14 @@ def test_the_schemas_are_json() -> None:
     assert scenario["required"] == ["chain", "model"]
     named, table = scenario["$defs"]["Fleet"]["properties"]["profile"]["anyOf"]
     assert "noprepack" in named["enum"]
-    assert table["properties"]["precision"]["enum"] == ["fp32", "fp16-weights", "fp64", "int8-s8", "int8-u8"]
+    assert table["properties"]["precision"]["enum"] == [
+        "fp32",
+        "fp16-weights",
+        "fp64",
+        "int8-s8",
+        "int8-u8",
+        "integers",
+    ]
     assert "trace_digest" in json.loads(typed("schema", "--result").stdout)["$defs"]["Result"]["properties"]
 
 

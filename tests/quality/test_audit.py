@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import lastbit
 from lastbit.auditing import Audit, AuditError, diff
 from lastbit.auditing.knobs import BASES, KNOBS
 from replicas.engine import EngineError, OnnxRuntimeEngine
+from replicas.forms import FORMS, FormError
 from replicas.library import NamedProfile, named_profiles
 
 SAMPLES = 25
@@ -131,7 +133,9 @@ def test_a_planted_flake_is_found_and_belongs_to_no_class(tmp_path: Path) -> Non
 
     assert audit.classes["bytes"] == ()
     assert all(each.is_of_no_class and each.unrepeatable for each in audit.profiles)
-    assert set(verdicts(audit).values()) == {"unrepeatable"}
+    turned = {knob: verdict for knob, verdict in verdicts(audit).items() if verdict != "refused"}
+    assert set(turned.values()) == {"unrepeatable"}
+    assert len(turned) == len(KNOBS) - len(("batch_size=8", "batch_size=8, zeros", "padding=16"))
     assert any("RandomNormalLike" in warning for warning in audit.warnings)
     assert audit.fails_on("classes")
 
@@ -246,3 +250,121 @@ def test_no_sample_is_no_audit() -> None:
 def test_the_bases_are_three_and_the_reference_is_the_first() -> None:
     assert list(BASES) == ["ref", "opt-off", "noprepack"]
     assert BASES["ref"] == named_profiles()["ref"].profile
+
+
+def masked_mean(path: Path) -> Path:
+    """The mean over positions that a mask admits: by a product of the mask and the rows, whose K is all positions."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("Cast", ["attention_mask"], ["weights"], to=1),
+        helper.make_node("Unsqueeze", ["weights", "middle"], ["row"]),
+        helper.make_node("MatMul", ["row", "rows"], ["sum"]),
+        helper.make_node("Squeeze", ["sum", "middle"], ["pooled"]),
+    ]
+    inputs = dict.fromkeys(("input_ids", "attention_mask"), ("int64", ("batch", "positions")))
+    weights = {"table": own_models.weights(64, 8), "middle": np.int64([1])}
+    return own_models.write(path, nodes, inputs, {"pooled": ("float32", ("batch", 8))}, weights)
+
+
+def invariances(audit: Audit) -> dict[str, bool | None]:
+    return {each.to: each.holds for each in audit.invariances}
+
+
+def test_what_an_answer_depends_on_is_told_with_a_counterexample(tmp_path: Path) -> None:
+    audit = lastbit.audit("digits-forest", profiles=chosen("ref"), samples=10)
+
+    threads, batch, padding = audit.invariances
+    assert invariances(audit) == {"threads": False, "batch size": True, "padding": None}
+    assert threads.counterexample is not None
+    assert threads.said.startswith(f"intra_op_threads=2 changed 10 of 10 inputs; {threads.counterexample}")
+    assert batch.said == "0 of 10 inputs changed under batch_size=8; batch_size=8, zeros"
+    assert "no input of this model is a mask" in padding.said
+
+
+def test_a_counterexample_is_what_the_bare_runtime_gives(tmp_path: Path) -> None:
+    """A scale for the whole tensor, as dynamic quantisation has it, makes an answer depend on its batch."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["whole", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["whole", "scale", "zero"], ["y"]),
+    ]
+    path = own_models.write(tmp_path / "m.onnx", nodes, {"x": ("float32", ("n", 4))}, {"y": ("float32", ("n", 4))})
+    feeds = own_models.weights(16, 4) * np.arange(1, 17, dtype=np.float32)[:, None]
+    np.savez(tmp_path / "x.npz", x=feeds)
+
+    audit = lastbit.audit(path, inputs=tmp_path / "x.npz", profiles=chosen("ref"), samples=16)
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    batches = [session.run(None, {"x": feeds[first : first + 8]})[0] for first in (0, 8)]
+    alone = [session.run(None, {"x": row[None]})[0][0] for row in feeds]
+    differing = [each for each in range(16) if alone[each].tobytes() != batches[each // 8][each % 8].tobytes()]
+    example = next(each for each in audit.knobs if each.knob == "batch_size=8" and each.base == "ref")
+    assert example.changed is not None
+    assert example.changed.failures == len(differing) > 0
+    assert example.counterexample is not None
+    assert example.counterexample.request == differing[0]
+    element = example.counterexample.element
+    values = alone[differing[0]][element], batches[differing[0] // 8][differing[0] % 8][element]
+    assert [float.fromhex(each) for each in example.counterexample.values] == [float(each) for each in values]
+
+
+def test_padding_is_tried_on_a_model_with_a_mask(tmp_path: Path) -> None:
+    audit = lastbit.audit(
+        masked_mean(tmp_path / "m.onnx"),
+        dims={"batch": 1, "positions": 24},
+        values={"attention_mask": "1"},
+        profiles=chosen("ref", "padded16"),
+        samples=20,
+    )
+    assert invariances(audit)["padding"] is not None
+    assert "padded16" not in [each.name for each in audit.profiles if each.refused]
+    verdict = next(each for each in audit.knobs if each.knob == "padding=16" and each.base == "ref")
+    assert (verdict.verdict == "live") == (len(audit.classes["bytes"]) == 2)
+
+
+def test_only_the_forms_asked_for_are_judged(tmp_path: Path) -> None:
+    by = {
+        form: lastbit.audit("digits-forest", profiles=chosen("ref", "threads4"), forms=[form], samples=5)
+        for form in FORMS
+    }
+
+    assert by["bytes"].fails_on("classes")
+    assert "top1" not in by["bytes"].classes
+    assert not by["top1"].fails_on("classes")
+    assert by["top1"].classes["top1"] == (("ref", "threads4"),)
+
+
+def test_a_form_that_makes_no_sense_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    model = own_models.scalar(tmp_path / "m.onnx")
+    assert lastbit.audit(model, profiles=chosen("ref"), samples=1).forms == ("bytes",)
+    with pytest.raises(FormError, match="top1 makes no sense"):
+        lastbit.audit(model, profiles=chosen("ref"), forms=["top1"], samples=1)
+    with pytest.raises(AuditError, match='no form "top2"; did you mean "top1"'):
+        lastbit.audit(model, forms=["top2"])
+    with pytest.raises(AuditError, match="no form is named"):
+        lastbit.audit(model, forms=[])
+
+
+def test_exact_sums_leave_only_what_is_not_a_product_to_the_settings(tmp_path: Path) -> None:
+    """Whole numbers are prescribed: order, batch, threads and prepacking no longer reach the bits of a product."""
+    exact = {
+        name: NamedProfile(name, "", replace(named_profiles()[base].profile, precision="integers"))
+        for name, base in {
+            "e-ref": "ref",
+            "e-noprepack": "noprepack-threads4",
+            "e-off": "opt-off",
+            "e-b8": "batch8",
+        }.items()
+    }
+    audit = lastbit.audit("digits-mlp", profiles={**chosen("noprepack"), **exact}, samples=20)
+    assert audit.classes["bytes"] == (("ref",), ("noprepack",), tuple(exact))
+
+
+def test_a_chain_of_shards_tells_their_number_and_a_tree_does_not() -> None:
+    names = ("shards2-chain", "shards4-chain", "shards2-tree", "shards4-tree")
+    audit = lastbit.audit("digits-mlp", profiles=chosen(*names), samples=20)
+    assert audit.classes["bytes"] == (
+        ("ref",),
+        ("shards2-chain",),
+        ("shards4-chain",),
+        ("shards2-tree", "shards4-tree"),
+    )

@@ -72,6 +72,10 @@ def masked(path: Path) -> Path:
     )
 
 
+def steps_first(path: Path) -> Path:
+    return own_models.dense(path, shape=("seq_len", 8))
+
+
 def texts(count: int, length: int = 5) -> list[dict[str, Array]]:
     ones = np.ones((1, length), np.int64)
     return [{"input_ids": RNG.integers(0, 11, (1, length)), "attention_mask": ones} for _ in range(count)]
@@ -133,7 +137,8 @@ def test_a_model_quantised_by_the_range_of_the_batch_answers_by_what_it_is_batch
     ("make", "settings", "fault"),
     [
         (own_models.dense, {"batch_size": 2}, "batch_size: no input of this model leaves its first axis open"),
-        (own_models.tokens, {"padding": 3}, 'padding: it takes an input with "mask" in its name'),
+        (steps_first, {"batch_size": 2}, 'batch_size: the first axis of "x" counts seq_len; use 1'),
+        (own_models.tokens, {"padding": 3}, "padding: no input of this model is a mask"),
     ],
 )
 def test_a_model_without_such_an_axis_is_refused(tmp_path: Path, make: Any, settings: Any, fault: str) -> None:

@@ -117,6 +117,7 @@ def test_a_difference_that_has_no_size_is_told_in_words() -> None:
 def test_a_page_of_nothing_found_is_still_a_page() -> None:
     audit = replace(
         found(),
+        forms=("bytes",),
         classes={"bytes": ()},
         pairs=(),
         origins=(),
