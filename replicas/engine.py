@@ -110,12 +110,20 @@ class OnnxRuntimeEngine:
         model: what to run.
         profile: under which settings.
         prepared: the model rewritten for that profile, where the caller has it already.
+        outputs: what to fetch; the model's own outputs if left out.
 
     Raises:
         EngineError: the runtime makes no session of it.
     """
 
-    def __init__(self, model: Model, profile: NumericProfile, *, prepared: PreparedModel | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        profile: NumericProfile,
+        *,
+        prepared: PreparedModel | None = None,
+        outputs: tuple[str, ...] | None = None,
+    ) -> None:
         self._subject = f"{model.name} under {_describe(profile)}"
         self._profile = profile
         self._prepared = prepare(model, profile) if prepared is None else prepared
@@ -123,7 +131,7 @@ class OnnxRuntimeEngine:
         rows = self._prepared.order_rows
         self.order_shape = (rows, self._prepared.order_columns) if rows else None
         self._session = self._make_session(_session_options(profile))
-        self._names = tuple(spec.name for spec in model.outputs)
+        self._names = tuple(spec.name for spec in model.outputs) if outputs is None else outputs
         self._wanted = list(self._names)
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], order: npt.NDArray[Any] | None = None) -> Outputs:

@@ -89,6 +89,7 @@ class _WholeNumbers:
     """Writes products of whole numbers; a side that several products share is scaled once."""
 
     columns = 0
+    sums_rounded_once = ()
 
     def __init__(self, writer: NodeWriter) -> None:
         self._writer = writer

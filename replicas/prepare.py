@@ -37,6 +37,7 @@ class PreparationReport:
         multiply_adds_reordered: of these, in products that are split or permuted along K.
         products_reordered: these products; number i reads row i of the order, where there is one.
         products_left_as_built: the other nodes that multiply and add, each with the reason.
+        sums_rounded_once: the tensors in which products are added in double precision before they are rounded.
         values_rounded: weights that are fp16 numbers now.
         values_kept_fp32: by tensor, how many weights do not fit into fp16 and stayed fp32.
         float_nodes: nodes that take or make float32 tensors, under fp64.
@@ -51,6 +52,7 @@ class PreparationReport:
     multiply_adds_reordered: int = 0
     products_reordered: tuple[str, ...] = ()
     products_left_as_built: tuple[tuple[str, str], ...] = ()
+    sums_rounded_once: tuple[str, ...] = ()
     values_rounded: int = 0
     values_kept_fp32: tuple[tuple[str, int], ...] = ()
     float_nodes: int = 0
@@ -204,6 +206,7 @@ def _reordered(
         report,
         multiply_adds_reordered=sum(costs[position].multiply_adds for position in result.positions),
         products_reordered=result.rewritten,
+        sums_rounded_once=result.sums_rounded_once,
         products_left_as_built=(
             *result.left_as_built,
             *((place, "its operator is not rewritten") for place in rest if place not in named),

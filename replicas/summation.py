@@ -40,6 +40,11 @@ class AsBuilt:
         return False
 
     @property
+    def rounds_once(self) -> bool:
+        """Whether products are added in double precision, and their sum is rounded once."""
+        return False
+
+    @property
     def orders_differ(self) -> bool:
         """Whether two replicas of this summation may add in orders that give other bits."""
         return False
@@ -103,6 +108,11 @@ class KSplit:
         return self.order != "prescribed"
 
     @property
+    def rounds_once(self) -> bool:
+        """Whether products are added in double precision, and their sum is rounded once."""
+        return self.partials == "fp64"
+
+    @property
     def orders_differ(self) -> bool:
         """Whether two replicas of this summation may add in orders that give other bits."""
         return self.slices > SLICES_MIN and self.reads_order
@@ -149,6 +159,11 @@ class Tree:
         return False
 
     @property
+    def rounds_once(self) -> bool:
+        """Whether products are added in double precision, and their sum is rounded once."""
+        return self.partials == "fp64"
+
+    @property
     def orders_differ(self) -> bool:
         """Whether two replicas of this summation may add in orders that give other bits."""
         return False
@@ -185,6 +200,11 @@ class KPermute:
     def reads_order(self) -> bool:
         """Whether each replica is given an order of its own."""
         return True
+
+    @property
+    def rounds_once(self) -> bool:
+        """Whether products are added in double precision, and their sum is rounded once."""
+        return False
 
     @property
     def orders_differ(self) -> bool:

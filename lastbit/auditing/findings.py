@@ -8,6 +8,7 @@ import msgspec
 
 from lastbit.auditing.prediction import FlipForecast
 from lastbit.auditing.quorum_chance import QuorumChance
+from lastbit.auditing.rounding_chance import RoundingChance
 from lastbit.intervals import Rate
 from lastbit.result import Environment
 
@@ -31,6 +32,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         unrepeatable: of these, how many did not get the same answer each time.
         flips: inputs whose best class it tells otherwise than `ref`; None where the model has none.
         forecast: flips against `ref` to be expected; None where there are no scores to tell it from.
+        rounding: for one that adds in double precision and rounds once, how often another order shows all the same.
         milliseconds: the median time of a run, by the wall clock of this machine.
     """
 
@@ -44,6 +46,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     unrepeatable: int = 0
     flips: Rate | None = None
     forecast: FlipForecast | None = None
+    rounding: RoundingChance | None = None
     milliseconds: float | None = None
 
     @property

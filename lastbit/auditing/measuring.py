@@ -15,6 +15,7 @@ from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
 from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
+from lastbit.auditing.rounding_chance import INPUTS_MAX, RoundingChance, rounding_chance
 from lastbit.fleet import Material
 from replicas.differences import Difference, first_difference
 from replicas.engine import EngineError, EnginePool
@@ -116,6 +117,7 @@ class Measuring:
         self.outputs_seen: set[bytes] = set()
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
+        self._rounding: RoundingChance | None = None
         self.draws_random_numbers = reason_of_randomness(material.model.proto())
 
     def take(self, request: int) -> None:
@@ -137,6 +139,15 @@ class Measuring:
         if self.inputs_done < REPEATED_INPUTS_MAX:
             self._repeat(request, answers)
         self.inputs_done += 1
+
+    def rounding(self, name: str) -> RoundingChance | None:
+        """How often another order shows in sums that are rounded once; None for a profile that has none such."""
+        if name not in self.profiles or not self._replicas[name].profile.summation.rounds_once:
+            return None
+        if self._rounding is None:
+            requests = range(min(self.inputs_done, INPUTS_MAX))
+            self._rounding = rounding_chance(self._material.model, self._material.inputs, self._streams, requests)
+        return self._rounding
 
     def forecast(self, name: str) -> FlipForecast | None:
         """How often the best class will flip against the reference; None where there are no scores to tell it from."""

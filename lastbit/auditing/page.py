@@ -10,7 +10,16 @@ from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.markup import Markup, element, joined, table
 from lastbit.auditing.page_charts import compact, histograms, matrix
 from lastbit.auditing.page_style import STYLE
-from lastbit.auditing.report import INVARIANT, changes_by_kind, distance_told, letter, outcome, share, what_was_tried
+from lastbit.auditing.report import (
+    INVARIANT,
+    changes_by_kind,
+    distance_told,
+    letter,
+    outcome,
+    rounding_told,
+    share,
+    what_was_tried,
+)
 
 
 def page(audit: Audit, *, command: str | None = None) -> str:
@@ -50,6 +59,7 @@ def _sections(audit: Audit, command: str | None) -> Iterator[Markup]:
         "Where does it begin?": _origins(audit),
         "How are the distances spread?": _histograms(audit),
         "How often does the top 1 flip?": _flips(audit),
+        "Added in double precision and rounded once: does another order show?": _rounding(audit),
         "Does an answer depend on what it should not?": _invariances(audit),
         "Which knobs change anything?": _knobs(audit),
         "Would a fleet form a quorum?": _quorum(audit),
@@ -152,6 +162,15 @@ def _flips(audit: Audit) -> Markup | None:
         return None
     told = f"Against {audit.profiles[0].name}; what is told of the first profile of a class holds for all of it."
     return joined(element("p", told, class_="faint"), table(head, rows))
+
+
+def _rounding(audit: Audit) -> Markup | None:
+    rows: list[tuple[str, ...]] = [
+        (element("code", each.name), _said(rounding_told(each.rounding)))
+        for each in audit.profiles
+        if each.rounding is not None
+    ]
+    return table(("profile", "another order shows"), rows) if rows else None
 
 
 def _invariances(audit: Audit) -> Markup | None:

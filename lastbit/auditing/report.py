@@ -10,6 +10,7 @@ from rich.text import Text
 from lastbit import wording
 from lastbit.auditing.findings import Audit, Changes, KnobFound, Pair
 from lastbit.auditing.knobs import REFERENCE
+from lastbit.auditing.rounding_chance import RoundingChance
 from lastbit.intervals import Rate
 from lastbit.layout import Layout
 
@@ -36,7 +37,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     text.append(layout.hanging(audit.model, what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
-    for block in (_classes, _apart, _origins, _flips, _invariances, _knobs, _trust, _changes):
+    for block in (_classes, _apart, _origins, _flips, _rounding, _invariances, _knobs, _trust, _changes):
         lines = list(block(audit, layout))
         if lines:
             text.append("\n".join(lines) + "\n\n")
@@ -207,6 +208,23 @@ def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
         expected = f"{flips(found.expected)} expected (95 %: {flips(found.low)} to {flips(found.high)}{how})"
         ties = f"; {wording.counted(found.ties, 'exact tie')}" if found.ties else ""
         yield layout.row(each.name, f"{expected}; here {each.flips.failures:,} of {each.flips.trials:,}{ties}")
+
+
+def _rounding(audit: Audit, layout: Layout) -> Iterator[str]:
+    told = [each for each in audit.profiles if each.rounding is not None]
+    if told:
+        yield layout.line("  ", "Added in double precision and rounded once: does another order show?", indent=2)
+    for each in told:
+        yield layout.row(each.name, rounding_told(each.rounding))
+
+
+def rounding_told(found: RoundingChance | None) -> str:
+    """How often another order shows in sums that are rounded once, in one line."""
+    if found is None:
+        return ""
+    seen = f"{found.rounded_otherwise:,} of {round(found.inputs * found.sums):,} sums did here"
+    chance = f"on {found.per_answer:.2g} of the answers (95 %: {found.low:.2g} to {found.high:.2g}), estimated"
+    return f"{chance} from how near sums lie to where they round the other way; {seen}, which proves nothing"
 
 
 def _invariances(audit: Audit, layout: Layout) -> Iterator[str]:

@@ -87,6 +87,7 @@ def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:
         unrepeatable=tried.unrepeatable,
         flips=None if measuring.score is None else binomial_rate(tried.flips, measuring.inputs_done),
         forecast=None if name == measuring.reference else measuring.forecast(name),
+        rounding=measuring.rounding(name),
         milliseconds=measuring.milliseconds(name),
     )
 

@@ -49,6 +49,8 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
 class _Permuter:
     """Writes products whose sides are gathered along K."""
 
+    sums_rounded_once = ()
+
     def __init__(self, writer: NodeWriter, products: Sequence[Rewritable]) -> None:
         self._writer = writer
         self.columns = max(product.k for product in products)

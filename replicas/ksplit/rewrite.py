@@ -37,6 +37,7 @@ class RewriteResult:
         rewritten: the products, as messages call them; number i reads row i.
         positions: where each of these stood among the nodes of the main graph.
         left_as_built: products that are not rewritten, each with the reason.
+        sums_rounded_once: tensors in double precision, each of which is rounded to what a product makes.
     """
 
     proto: onnx.ModelProto
@@ -44,6 +45,7 @@ class RewriteResult:
     rewritten: tuple[str, ...]
     positions: tuple[int, ...]
     left_as_built: tuple[tuple[str, str], ...]
+    sums_rounded_once: tuple[str, ...]
 
 
 class ProductRewriter(Protocol):
@@ -51,10 +53,14 @@ class ProductRewriter(Protocol):
 
     Attributes:
         columns: of the order that they read; 0 where they read none.
+        sums_rounded_once: see `RewriteResult`.
     """
 
     @property
     def columns(self) -> int: ...
+
+    @property
+    def sums_rounded_once(self) -> Sequence[str]: ...
 
     def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row. The tensor that it makes keeps its name."""
@@ -124,6 +130,7 @@ def rewrite_products(
         rewritten=tuple(describe_node(product.node) for product in products),
         positions=tuple(position for position, each in enumerate(found) if isinstance(each, Rewritable)),
         left_as_built=left_as_built,
+        sums_rounded_once=tuple(products_written.sums_rounded_once),
     )
 
 

@@ -78,6 +78,7 @@ class _Splitter:
         self._slices = slices
         self._rounder = rounder
         self._addition = addition
+        self.sums_rounded_once: list[str] = []
         self._wide: dict[str, str] = {}
         self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
@@ -117,7 +118,9 @@ class _Splitter:
         """The sum without the axis in front, in the precision of the graph."""
         if self._rounder.element_of_sums(element) == element:
             return self._writer.squeeze(total, output)
-        return self._writer.add("Cast", [self._writer.squeeze(total)], output, to=element)
+        wide = self._writer.squeeze(total)
+        self.sums_rounded_once.append(wide)
+        return self._writer.add("Cast", [wide], output, to=element)
 
     def _partial_products(self, product: Product) -> Iterator[str]:
         operands, weights = self._operand_parts(product), self._weight_parts(product)

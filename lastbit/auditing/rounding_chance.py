@@ -1,0 +1,123 @@
+"""How often another order shows in a sum that is added in double precision and rounded once.
+
+Never "they agree" from none in a sample: two orders give two sums that lie a few last bits of double precision apart,
+and round to different floats where the middle between two floats lies between them. Both are measured, how near sums
+lie to such a middle and how far apart the two orders put them, and the chance follows: the density of sums next to a
+middle, times how much of it the difference covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from lastbit.inputs import InputSet
+from replicas.model import Model
+from replicas.rounded_once import SumsRoundedOnce, room_to_round
+from simcore.streams import Streams
+
+Floats = npt.NDArray[np.float64]
+
+INPUTS_MAX = 20
+STREAM = "audit.rounding"
+
+_NEAREST = 0.01
+_NEAREST_MIN = 50
+"""The density of sums next to a middle is told by the nearest hundredth of them, and by so many at least."""
+
+
+class RoundingChance(msgspec.Struct, frozen=True, kw_only=True):
+    """How often two orders of summation round a sum in double precision to different floats.
+
+    Attributes:
+        inputs: how many were tried, each under two orders.
+        sums: how many sums one answer holds.
+        rounded_otherwise: how many sums of all these inputs the second order really rounded otherwise.
+        per_answer: the chance that it rounds some sum of an answer otherwise; an estimate.
+        low, high: a 95 % interval for it.
+    """
+
+    inputs: int
+    sums: float
+    rounded_otherwise: int
+    per_answer: float
+    low: float
+    high: float
+
+
+def rounding_chance(model: Model, inputs: InputSet, streams: Streams, requests: Iterable[int]) -> RoundingChance | None:
+    """Run a model under two orders on some inputs, and estimate; None where it gave no finite sum.
+
+    Args:
+        model: what is run, products split in eight and added in double precision.
+        inputs: where requests come from.
+        streams: where orders are drawn.
+        requests: which to run.
+
+    Raises:
+        ProfileError, EngineError: the model cannot be run so.
+    """
+    added = SumsRoundedOnce(model)
+    rows, columns = added.order_shape
+    in_order = np.broadcast_to(np.arange(columns, dtype=np.int64), (rows, columns))
+    found: list[tuple[Floats, Floats]] = []
+    for request in requests:
+        tensors = inputs.tensors(request).tensors
+        orders = [streams.generator(STREAM, request, each).permuted(in_order, axis=1) for each in (0, 1)]
+        one, other = (added.of(tensors, order) for order in orders)
+        is_finite = np.isfinite(one) & np.isfinite(other) & (np.abs(one) < float(np.finfo(np.float32).max))
+        found.append((one[is_finite], other[is_finite]))
+    return chance_of(found)
+
+
+def chance_of(found: Iterable[tuple[Floats, Floats]], narrow: npt.DTypeLike = np.float32) -> RoundingChance | None:
+    """Estimate from the sums of each input under two orders; None without a sum.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> sums = [1 + rng.random(100_000) for _ in range(3)]
+        >>> estimate = chance_of((each, each + 1e-13 * rng.standard_normal(each.size)) for each in sums)
+        >>> round(estimate.per_answer, 1), estimate.rounded_otherwise
+        (0.1, 0)
+    """
+    pairs = [(one, other) for one, other in found if one.size]
+    if not pairs:
+        return None
+    one, other = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    far, spacing = room_to_round(one, narrow)
+    apart = np.abs(one - other) / spacing
+    sums = one.size / len(pairs)
+    density, shape = _density_next_to_a_middle(far / spacing)
+    # A middle lies between two sums if it is no farther than they are apart, and on that side: half of the density.
+    per_sum = density / 2 * float(np.minimum(apart, 1).mean())
+    low, high = (per_sum * factor for factor in _interval(shape))
+    return RoundingChance(
+        inputs=len(pairs),
+        sums=sums,
+        rounded_otherwise=int((one.astype(narrow) != other.astype(narrow)).sum()),
+        per_answer=_of_any(per_sum, sums),
+        low=_of_any(low, sums),
+        high=_of_any(high, sums),
+    )
+
+
+def _density_next_to_a_middle(far: Floats) -> tuple[float, float]:
+    """How many sums to a spacing lie next to a middle, on both sides of it, and on how many sums that rests."""
+    count = min(max(int(far.size * _NEAREST), _NEAREST_MIN), far.size)
+    widest = float(np.partition(far, count - 1)[count - 1])
+    return (count / far.size / widest if widest else 2.0), float(count)
+
+
+def _interval(shape: float) -> tuple[float, float]:
+    """95 % of a Gamma distribution with that shape and the mean 1."""
+    from scipy.special import gammaincinv
+
+    low, high = (float(gammaincinv(shape, tail)) / shape for tail in (0.025, 0.975))
+    return low, high
+
+
+def _of_any(chance: float, count: float) -> float:
+    return float(-np.expm1(count * np.log1p(-min(chance, 1 - 1e-12))))
