@@ -68,8 +68,21 @@ def _sentences(replica: ReplicaResult) -> Iterator[str]:
         yield _rounded(found)
     if found.float_nodes:
         yield _in_fp64(found)
+    if batch := _batch(replica.profile):
+        yield batch
     if found.products_quantised:
         yield _quantised(found, replica.profile["precision"])
+
+
+def _batch(profile: Mapping[str, Any]) -> str:
+    """How requests are computed together; "" where each is by itself."""
+    parts = []
+    if profile.get("batch_size", 1) > 1:
+        mates = "others of zeros" if profile["batch_mates"] == "zeros" else "its neighbours"
+        parts.append(f"computes a request in a batch of {profile['batch_size']:,}, with {mates}")
+    if profile.get("padding"):
+        parts.append(f"pads it by {wording.counted(profile['padding'], 'position')}, masked out")
+    return "; ".join(parts)
 
 
 def _setting(setting: SettingShown) -> str:

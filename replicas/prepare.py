@@ -187,13 +187,18 @@ def _reordered(
             columns = summation.slices if summation.reads_order else 0
             result = split_products(
                 proto,
+                kind="ksplit",
                 slices=summation.slices,
                 partials=summation.partials,
                 addition=partial(LeftToRight, columns=columns),
             )
         case Tree():
             result = split_products(
-                proto, slices=LEAVES, partials=summation.partials, addition=partial(InTree, shards=summation.shards)
+                proto,
+                kind="tree",
+                slices=LEAVES,
+                partials=summation.partials,
+                addition=partial(InTree, shards=summation.shards),
             )
         case KPermute():
             result = permute_products(proto)

@@ -22,6 +22,7 @@ from replicas.profile import PartialPrecision
 def split_products(
     proto: onnx.ModelProto,
     *,
+    kind: str,
     slices: int,
     partials: PartialPrecision,
     addition: Callable[[NodeWriter, Rounder], Addition],
@@ -42,6 +43,7 @@ def split_products(
 
     Args:
         proto: the model, functions put in place; not changed.
+        kind: of the summation, for messages and for the names of new tensors.
         slices: S, at least 2.
         partials: "fp32", "tf32", "bf16", "fp16" or "fp64".
         addition: makes what adds S partial products.
@@ -58,7 +60,7 @@ def split_products(
 
     return rewrite_products(
         proto,
-        kind="ksplit",
+        kind=kind,
         k_min=slices,
         k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
         rewriter=rewriter,

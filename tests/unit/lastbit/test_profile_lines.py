@@ -121,3 +121,27 @@ def test_bits_that_differ_and_never_reach_a_vote_are_told_apart_from_those_that_
     assert list(unseen(fleet, form="top1")) == [
         "replicas 1, 2: bits differ from replica 0's in 200 to 290 of 300 answers, the vote on top1 in none"
     ]
+
+
+def test_a_tree_of_shards_and_a_split_by_batch_are_called_so() -> None:
+    found = {"multiply_adds": 2, "multiply_adds_reordered": 2, "products_reordered": ("a",)}
+    summations = [{"kind": "tree", "shards": 4}, {"kind": "ksplit", "slices": 8, "by_batch": True}]
+    lines = [line for each in summations for line in prepared([replica(0, profile={"summation": each}, **found)])]
+    assert lines == [
+        "replica 0: 1 product added in a tree by 4 shards, 100 % of the multiply-adds",
+        "replica 0: 1 product split in up to 8 along K, 100 % of the multiply-adds",
+    ]
+
+
+def test_whole_numbers_that_are_exact_are_told_from_those_of_8_bits() -> None:
+    found = {"multiply_adds": 2, "multiply_adds_quantised": 2, "products_quantised": ("a",)}
+    (line,) = prepared([replica(0, profile={"precision": "integers"}, **found)])
+    assert line == "replica 0: 1 product in whole numbers that are added exactly, 100 % of the multiply-adds"
+
+
+def test_a_batch_and_its_padding_are_told() -> None:
+    batches = [{"batch_size": 8}, {"batch_size": 2, "batch_mates": "zeros", "padding": 16}]
+    assert list(prepared([replica(each, profile=batch) for each, batch in enumerate(batches)])) == [
+        "replica 0: computes a request in a batch of 8, with its neighbours",
+        "replica 1: computes a request in a batch of 2, with others of zeros; pads it by 16 positions, masked out",
+    ]
