@@ -2,9 +2,10 @@
 
 Both sides of a product are brought to whole numbers of at most q: the largest of each row along K becomes q, the others
 are rounded. A sum of K products is then at most K q^2. Doubles hold every whole number up to 2^53, so that with
-q = sqrt(2^53 / K) no addition rounds, and neither the order of summation nor the kernel can reach the bits; floats hold
-them up to 2^24, and so much coarser are convolutions, for which the processor has no kernel in double precision. What
-is left to round are steps that go element by element: they do not depend on an order, and are the same everywhere.
+q = sqrt(2^53 / K) no addition rounds, and neither the order of summation nor the kernel can reach the bits. For this a
+convolution is laid out as a product; one of several groups stays as it stands, in floats, which hold whole numbers up
+to 2^24 and are so much coarser. What is left to round are steps that go element by element: they do not depend on an
+order, and are the same everywhere.
 
 Rows are scaled one by one, so that an answer does not depend on what it is batched with.
 """
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from replicas.graph_walk import opset_versions
 from replicas.ksplit.activations import ActivationProduct
+from replicas.ksplit.columns import finish_columns, lay_out, why_not_laid_out
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import NodeWriter
@@ -130,10 +132,27 @@ class _WholeNumbers:
         self._cast(total, product.element, product.node.output[0])
 
     def _write_convolution(self, convolution: Convolution) -> None:
+        if why_not_laid_out(convolution) is None:
+            self._write_columns(convolution)
+        else:
+            self._write_in_floats(convolution)
+
+    def _write_columns(self, convolution: Convolution) -> None:
+        """Write a convolution laid out as a product, in double precision."""
+        writer, columns = self._writer, lay_out(self._writer, convolution)
+        q = whole_number_max(len(columns.weight), sums_max=DOUBLE_MAX)
+        whole, scale = self._rounded(columns.operand, self._largest(columns.operand, (-1,)), q, np.float64)
+        weights, weight_scales = _whole(columns.weight, 0, q)
+        product = writer.add("MatMul", [whole, writer.constant(weights, "weight")])
+        total = self._scaled(product, [scale, writer.constant(weight_scales[0], "scale")])
+        finish_columns(writer, convolution, self._cast(total, onnx.TensorProto.FLOAT, ""))
+
+    def _write_in_floats(self, convolution: Convolution) -> None:
+        """Write a convolution as it stands, of whole numbers so small that floats hold their sums."""
         writer, weight = self._writer, convolution.weight
         places = tuple(range(1, weight.ndim))
         q = whole_number_max(int(np.prod(weight.shape[1:])), sums_max=FLOAT_MAX)
-        largest = writer.reduce_max(writer.add("Abs", [convolution.operand]), places)
+        largest = self._largest(convolution.operand, places)
         whole, scale = self._rounded(convolution.operand, largest, q, np.float32)
         weights, weight_scales = _whole(weight, places, q)
         constant = writer.constant(weights.astype(np.float32), "weight")
@@ -152,9 +171,11 @@ class _WholeNumbers:
         key = (tensor, axis, q)
         if key not in self._sides:
             double = self._writer.add("Cast", [tensor], to=onnx.TensorProto.DOUBLE)
-            largest = self._writer.reduce_max(self._writer.add("Abs", [double]), (axis,))
-            self._sides[key] = self._rounded(double, largest, q, np.float64)
+            self._sides[key] = self._rounded(double, self._largest(double, (axis,)), q, np.float64)
         return self._sides[key]
+
+    def _largest(self, tensor: str, axes: tuple[int, ...]) -> str:
+        return self._writer.reduce_max(self._writer.add("Abs", [tensor]), axes)
 
     def _rounded(self, tensor: str, largest: str, q: int, dtype: type[np.floating]) -> tuple[str, str]:
         writer = self._writer

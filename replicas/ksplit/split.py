@@ -10,6 +10,7 @@ import onnx
 from replicas.graph_walk import opset_versions
 from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.additions import Addition
+from replicas.ksplit.columns import finish_columns, lay_out, why_not_laid_out
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
@@ -17,6 +18,8 @@ from replicas.ksplit.products import Product
 from replicas.ksplit.rewrite import Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision
+
+FLOAT = onnx.TensorProto.FLOAT
 
 
 def split_products(
@@ -34,7 +37,8 @@ def split_products(
     alpha, and beta times the addend is added last, both in the precision of the graph; so is the bias of a Conv.
 
     In fp64 nothing is rounded on the way: sides of float32 are multiplied and added in double precision, and the sum
-    is rounded once. A Conv stays as built then, since the processor has none in double precision.
+    is rounded once. The processor has no Conv in double precision: one of a single group is laid out as a product,
+    whose K is the places of the kernel and at each the channels; others stay as built.
 
     K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
     run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
@@ -64,12 +68,12 @@ def split_products(
         k_min=slices,
         k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
         rewriter=rewriter,
-        why_not=_no_convolution_in_fp64 if partials == "fp64" else None,
+        why_not=_not_laid_out if partials == "fp64" else None,
     )
 
 
-def _no_convolution_in_fp64(product: Rewritable) -> str | None:
-    return "the processor has no convolution in double precision" if isinstance(product, Convolution) else None
+def _not_laid_out(product: Rewritable) -> str | None:
+    return why_not_laid_out(product) if isinstance(product, Convolution) else None
 
 
 class _Splitter:
@@ -92,9 +96,12 @@ class _Splitter:
 
     def write(self, product: Rewritable, row: int) -> None:
         """Write one product, which takes its order from the given row."""
+        if isinstance(product, Convolution) and self._rounder.element_of_sums(FLOAT) != FLOAT:
+            self._write_columns(product, row)
+            return
         if isinstance(product, Convolution):
             partials = list(self._partial_convolutions(product))
-            self._finish_convolution(product, self._addition.total(partials, row, onnx.TensorProto.FLOAT))
+            self._finish_convolution(product, self._addition.total(partials, row, FLOAT))
             return
         if isinstance(product, ActivationProduct):
             total = self._sum_of(self._products_of_activations(product), row, product.element)
@@ -103,6 +110,19 @@ class _Splitter:
         element = _element(product)
         total = self._sum_of(self._partial_products(product), row, element)
         write_epilogue(self._writer, product, lambda output: self._narrow(total, element, output))
+
+    def _write_columns(self, convolution: Convolution, row: int) -> None:
+        """Write a convolution in double precision, laid out as a product."""
+        columns = lay_out(self._writer, convolution)
+        sizes = _slice_sizes(len(columns.weight), self._slices)
+        operands = self._writer.split(columns.operand, sizes, axis=-1)
+        weights = np.array_split(columns.weight, self._slices, axis=0)
+        partials = [
+            self._writer.add("MatMul", [operand, self._writer.constant(weight, "weight")])
+            for operand, weight in zip(operands, weights, strict=True)
+        ]
+        total = self._addition.total(partials, row, onnx.TensorProto.DOUBLE)
+        finish_columns(self._writer, convolution, self._narrow(total, FLOAT, ""))
 
     def _sum_of(self, partials: Iterator[str], row: int, element: int) -> str:
         return self._addition.total(list(partials), row, self._rounder.element_of_sums(element))
@@ -207,7 +227,7 @@ class _Splitter:
 
 def _element(product: Product) -> int:
     is_double = product.weight.dtype == np.float64
-    return onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT
+    return onnx.TensorProto.DOUBLE if is_double else FLOAT
 
 
 def _slice_sizes(k: int, slices: int) -> list[int]:

@@ -368,3 +368,9 @@ def test_a_chain_of_shards_tells_their_number_and_a_tree_does_not() -> None:
         ("shards4-chain",),
         ("shards2-tree", "shards4-tree"),
     )
+
+
+def test_an_order_drawn_anew_fails_a_gate_on_bytes_and_not_one_on_labels_that_never_flip() -> None:
+    audit = lastbit.audit("digits-mlp", profiles=chosen("ref", "ksplit8-drawn"), samples=20)
+    assert not audit.is_one_class("bytes")
+    assert audit.is_one_class("top1")

@@ -16,7 +16,7 @@ from onnx.parser import parse_model
 from replicas.engine import OnnxRuntimeEngine
 from replicas.model import Model
 from replicas.prepare import prepare
-from replicas.profile import KSplit, NumericProfile, Optimization, Summation, Tree
+from replicas.profile import KSplit, NumericProfile, Optimization, ProfileError, Summation, Tree
 
 Array = NDArray[Any]
 LEVELS: list[Optimization] = ["off", "basic", "extended", "all"]
@@ -111,19 +111,58 @@ def test_double_precision_does_not_hide_every_order() -> None:
     assert found == {1.0, 1.0 + 2.0**-23}
 
 
-def test_a_convolution_stays_as_built_where_sums_are_in_double_precision() -> None:
-    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[1, 8, 4, 4] x) => (float[b, n] y)'
-    proto = parse_model(text + "{ c = Conv(x, k) f = Flatten(c) y = MatMul(f, w) }")
-    kernel = np.ones((4, 8, 4, 4), np.float32)
-    proto.graph.initializer.extend([numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(W[:4], "w")])
-    model = Model.from_bytes(proto.SerializeToString(), name="mixed")
+CONVOLUTIONS = {
+    "plain": ((2, 5, 9, 8), (4, 5, 3, 2), ""),
+    "padded": ((2, 5, 9, 8), (4, 5, 3, 2), "pads=[1,2,0,1]"),
+    "strided and dilated": ((1, 5, 13, 12), (4, 5, 3, 2), "strides=[2,3], dilations=[2,1], pads=[2,1,1,0]"),
+    "one place": ((1, 16, 5, 5), (4, 16, 1, 1), "strides=[2,2]"),
+    "one axis": ((2, 5, 20), (4, 5, 5), "dilations=[2], pads=[3,1]"),
+    "three axes": ((1, 4, 5, 6, 7), (3, 4, 2, 3, 2), "strides=[1,2,1]"),
+    "same, more behind": ((1, 5, 7, 7), (4, 5, 2, 4), 'auto_pad="SAME_UPPER"'),
+    "same, more before": ((1, 5, 7, 7), (4, 5, 2, 4), 'auto_pad="SAME_LOWER"'),
+    "valid": ((1, 5, 7, 7), (4, 5, 3, 3), 'auto_pad="VALID", strides=[2,2]'),
+}
 
-    report = prepare(model, NumericProfile(summation=KSplit(slices=2, partials="fp64"))).report
 
-    assert report.products_reordered == ('MatMul that makes "y"',)
-    assert report.products_left_as_built == (
-        ('Conv that makes "c"', "the processor has no convolution in double precision"),
+def convolution(x: tuple[int, ...], k: tuple[int, ...], options: str, *, has_bias: bool) -> Model:
+    shape, bias = ", ".join(map(str, x)), ", b" if has_bias else ""
+    text = f"g (float[{shape}] x) => (float y) {{ y = Conv <{options}> (x, k{bias}) }}"
+    proto = parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text.replace("<>", "")}')
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    rng = np.random.default_rng(4)
+    weights = {"k": rng.standard_normal(k), **({"b": rng.standard_normal(k[0])} if has_bias else {})}
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(each.astype(np.float32), name) for name, each in weights.items()
     )
+    return Model.from_bytes(proto.SerializeToString(), name="convolution")
+
+
+@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("form", CONVOLUTIONS)
+def test_a_convolution_laid_out_in_double_precision_is_the_same_function(form: str, has_bias: bool) -> None:
+    shape, kernel, options = CONVOLUTIONS[form]
+    model = convolution(shape, kernel, options, has_bias=has_bias)
+    x = {"x": np.random.default_rng(5).standard_normal(shape).astype(np.float32)}
+    plain = OnnxRuntimeEngine(model, NumericProfile()).run(x)["y"]
+
+    engine = OnnxRuntimeEngine(model, NumericProfile(summation=KSplit(slices=4, partials="fp64")))
+    found = engine.run(x, np.array([[2, 0, 3, 1]]))["y"]
+
+    assert isinstance(plain, np.ndarray)
+    assert isinstance(found, np.ndarray)
+    assert (found.shape, found.dtype) == (plain.shape, np.float32)
+    assert np.abs(found - plain).max() < 2e-5
+    assert len(engine.report.preparation.sums_rounded_once) == 1
+
+
+def test_what_cannot_be_laid_out_stays_as_built_and_is_named() -> None:
+    """Several groups, and padding that the size of the input decides."""
+    profile = NumericProfile(summation=KSplit(slices=2, partials="fp64"))
+    grouped = convolution((1, 4, 5, 5), (4, 2, 3, 3), "group=2", has_bias=False)
+    by_size = convolution((1, 4, 5, 5), (4, 4, 3, 3), 'auto_pad="SAME_UPPER", strides=[2,2]', has_bias=False)
+    for model, reason in ((grouped, "it has 2 groups"), (by_size, "it pads by the size of its input")):
+        with pytest.raises(ProfileError, match=f"{reason}, and the processor has no convolution in double precision"):
+            prepare(model, profile)
 
 
 @pytest.mark.parametrize(("size", "like"), [(1, 8), (2, 4), (4, 2)])

@@ -67,16 +67,17 @@ def test_no_order_of_summation_changes_a_bit(summation: Summation) -> None:
     assert found == {run(model, x).tobytes()}
 
 
-def test_no_setting_of_the_session_changes_a_bit_of_a_convolution() -> None:
-    weights = {"k": normal(16, 16, 3, 3) / 5, "b": normal(16)}
-    text = "g (float[b, 16, 12, 12] x) => (float[b, 16, 10, 10] y) { y = Conv(x, k, b) }"
+@pytest.mark.parametrize("groups", [1, 2])
+def test_no_setting_of_the_session_changes_a_bit_of_a_convolution(groups: int) -> None:
+    weights = {"k": normal(16, 16 // groups, 3, 3) / 5, "b": normal(16)}
+    text = f"g (float[b, 16, 12, 12] x) => (float[b, 16, 10, 10] y) {{ y = Conv <group={groups}> (x, k, b) }}"
     model, x = model_of(text, **weights), {"x": normal(2, 16, 12, 12)}
     settings = [
         {},
         {"optimization": "off"},
         {"optimization": "off", "intra_op_threads": 4},
         {"prepacking": False, "intra_op_threads": 2},
-        {"summation": KSplit(slices=8, order="drawn")},
+        {"summation": KSplit(slices=8, order="drawn", partials="fp64" if groups == 1 else "fp32")},
         {"summation": KPermute(order="drawn")},
     ]
     assert len({run(model, x, 1, **each).tobytes() for each in settings}) == 1
@@ -136,13 +137,20 @@ def test_a_product_of_any_form_is_the_same_function(text: str, shapes: list[tupl
     assert np.abs(found - exact).max() < 1e-5
 
 
-def test_a_convolution_is_the_same_function_as_coarsely_as_its_floats_allow() -> None:
+def test_a_convolution_of_several_groups_is_the_same_function_as_coarsely_as_floats_allow() -> None:
     options = "strides=[2,2], pads=[1,1,1,1], group=2"
     text = f"g (float[b, 8, 9, 9] x) => (float[b, 4, 5, 5] y) {{ y = Conv <{options}> (x, k, b) }}"
     weights = {"k": normal(4, 4, 3, 3), "b": normal(4)}
     model, x = model_of(text, **weights), {"x": normal(2, 8, 9, 9)}
     plain = OnnxRuntimeEngine(model, NumericProfile()).run(x)["y"]
     assert np.abs(run(model, x) - plain).max() < 0.1
+
+
+def test_a_convolution_of_one_group_is_the_same_function_in_nearly_single_precision() -> None:
+    text = "g (float[b, 8, 9, 9] x) => (float[b, 4, 5, 5] y) { y = Conv <strides=[2,2], pads=[1,1,1,1]> (x, k, b) }"
+    model, x = model_of(text, k=normal(4, 8, 3, 3), b=normal(4)), {"x": normal(2, 8, 9, 9)}
+    plain = OnnxRuntimeEngine(model, NumericProfile()).run(x)["y"]
+    assert np.abs(run(model, x) - plain).max() < 1e-5
 
 
 def test_an_answer_does_not_depend_on_what_it_is_batched_with() -> None:
