@@ -15,8 +15,10 @@ import onnx
 from benchmarks.inference import large_model
 from lastbit.auditing.auditing import Subject
 from lastbit.auditing.measuring import REPEATED_INPUTS_MAX, REPEATS
+from replicas.batching import Tensors
 from replicas.engine import OnnxRuntimeEngine
 from replicas.library import named_profiles
+from replicas.replica import Order, Replica
 
 SAMPLES = 100
 REPEATED = 3
@@ -30,7 +32,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="lastbit-") as folder:
         path = Path(folder) / "large.onnx"
-        onnx.save(large_model(LAYERS), path)
+        onnx.save(large_model(LAYERS, batch="n"), path)
         ratios = []
         for _ in range(REPEATED):
             started = time.perf_counter()
@@ -44,19 +46,26 @@ def main() -> None:
 
 
 def bare_seconds(path: Path) -> float:
-    """Time the same sessions and runs, and nothing else."""
+    """Time the same sessions and runs, batches among them, and nothing else."""
     subject = Subject.load(path, None, None, None, None, None, 0)
-    measuring = subject.measuring(named_profiles(), turns_knobs=True)
-    replicas = list(measuring.engines())
-    orders = [replica.order(0, 0) for replica in replicas]
-    feeds = [subject.material.inputs.tensors(request).tensors for request in range(SAMPLES)]
+    replicas = list(subject.measuring(named_profiles(), turns_knobs=True).distinct())
+    profiles = {replica.engine.identity: replica.profile for replica in replicas}
+    runs = [run for request in range(SAMPLES) for replica in replicas for run in needed(replica, request)]
     started = time.perf_counter()
-    engines = [OnnxRuntimeEngine(subject.material.model, replica.profile) for replica in replicas]
-    for number, feed in enumerate(feeds):
-        for engine, order in zip(engines, orders, strict=True):
-            for _ in range(REPEATS if number < REPEATED_INPUTS_MAX else 1):
-                engine.run(feed, order)
+    engines = {identity: OnnxRuntimeEngine(subject.material.model, each) for identity, each in profiles.items()}
+    for identity, tensors, order in runs:
+        engines[identity].run(tensors, order)
     return time.perf_counter() - started
+
+
+def needed(replica: Replica, request: int) -> list[tuple[str, Tensors, Order | None]]:
+    """The runs that a request needs: none where the batch that it is in has been run for the one before it."""
+    run = replica.run_of(request, attempt=0)
+    if run.place:
+        return []
+    tensors = replica.workload.feeds(run.inputs, run.place, subject=replica.engine)
+    repeats = REPEATS if request < REPEATED_INPUTS_MAX else 1
+    return [(replica.engine.identity, tensors, run.order)] * repeats
 
 
 if __name__ == "__main__":

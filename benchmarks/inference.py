@@ -73,7 +73,7 @@ def run_and_bare(prepared: Prepared, *, blocks: int) -> tuple[float, float, int]
     return run_s, time.perf_counter() - started, len(feeds) * len(sessions)
 
 
-def large_model(layers: int) -> onnx.ModelProto:
+def large_model(layers: int, *, batch: int | str = 1) -> onnx.ModelProto:
     """A convolutional network of a few milliseconds: bound by arithmetic, as image classifiers are."""
     rng = np.random.default_rng(1)
     nodes, weights, last, channels = [], [], "x", 3
@@ -87,8 +87,8 @@ def large_model(layers: int) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "large",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, PIXELS, PIXELS])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, WIDTH, 1, 1])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, PIXELS, PIXELS])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, WIDTH, 1, 1])],
         weights,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -20,7 +20,7 @@ from replicas.forms import BytesForm, Form
 from replicas.outputs import Outputs, outputs_digest, root_digest
 from replicas.profile import NumericProfile
 from replicas.store import ResultStore
-from replicas.workload import Workload, answer
+from replicas.workload import Workload
 from replicas.wrong_answers import wrong_answer, wrong_answers_max
 from simcore.streams import Streams
 
@@ -230,8 +230,24 @@ class Replica:
         keys, inputs = zip(*map(self.requests.tensors, together), strict=True)
         return Run(keys, inputs, together.index(request), self.order(request, attempt))
 
+    def run_batch(self, run: Run) -> Outputs:
+        """What the engine gives for all that is computed together, run now.
+
+        Raises:
+            EngineError: the runtime refuses it.
+        """
+        return self.engine.run(self.workload.feeds(run.inputs, run.place, subject=self.engine), run.order)
+
+    def own(self, outputs: Outputs, run: Run) -> Outputs:
+        """The part of what the engine gave that answers the request.
+
+        Raises:
+            EngineError: there is no such part.
+        """
+        return self.workload.own(outputs, run.inputs, run.place, subject=self.engine)
+
     def _compute(self, run: Run) -> Outputs:
-        return answer(self.workload, self.engine, run.inputs, run.place, run.order)
+        return self.own(self.run_batch(run), run)
 
     @property
     def identity(self) -> Identity:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy.typing as npt
+from typing import Protocol
 
 from replicas.batching import BatchedRun, Tensors
-from replicas.engine import Engine
 from replicas.model import Model
 from replicas.outputs import Outputs
 from replicas.profile import NumericProfile
 
-__all__ = ["SingleRun", "Workload", "answer", "workload_of"]
+__all__ = ["SingleRun", "Workload", "workload_of"]
 
 
 class Workload(Protocol):
@@ -48,28 +45,6 @@ class Workload(Protocol):
         Raises:
             EngineError: there is no such part.
         """
-
-
-def answer(
-    workload: Workload,
-    engine: Engine,
-    inputs: Sequence[Tensors],
-    place: int,
-    order: npt.NDArray[Any] | None = None,
-) -> Outputs:
-    """Answer one request.
-
-    Args:
-        workload: how.
-        engine: of one model under one profile.
-        inputs, place: as for `Workload.feeds`.
-        order: of summation, where the engine's `order_shape` asks for one.
-
-    Raises:
-        EngineError: the inputs do not fit the model.
-    """
-    outputs = engine.run(workload.feeds(inputs, place, subject=engine), order)
-    return workload.own(outputs, inputs, place, subject=engine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,6 @@ KNOBS: tuple[Knob, ...] = (
     Knob("prepacking=false", {"prepacking": False}),
     Knob("gelu_approximation=true", {"gelu_approximation": True}),
     Knob("batch_size=8", {"batch_size": 8}),
-    Knob("batch_size=8, zeros", {"batch_size": 8, "batch_mates": "zeros"}),
     Knob("padding=16", {"padding": 16}),
 )
 

@@ -102,6 +102,7 @@ class Measuring:
         self._streams = streams
         self._pool = EnginePool()
         self._times_ns: dict[Identity, list[int]] = {}
+        self._latest_batches: dict[tuple[Identity, int], tuple[tuple[Hashable, ...], Outputs]] = {}
         self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
@@ -178,9 +179,9 @@ class Measuring:
         self.by_top1.drop(name)
         self.pairs.drop(name)
 
-    def engines(self) -> Iterator[Replica]:
-        """One replica for each session that was made: profiles that come to the same session share it."""
-        return iter({id(replica.engine): replica for replica in self._replicas.values()}.values())
+    def distinct(self) -> Iterator[Replica]:
+        """One replica for each way to compute: profiles that come to the same session, used alike, share their runs."""
+        return iter({replica.identity: replica for replica in self._replicas.values()}.values())
 
     def replica(self, name: str) -> Replica:
         """What answers under a profile that runs."""
@@ -211,11 +212,26 @@ class Measuring:
             yield name, answer
 
     def _run(self, replica: Replica, request: int) -> Answered:
-        begun_ns = perf_counter_ns()
-        outputs = replica.run_apart(request)
-        self._times_ns.setdefault(replica.identity, []).append(perf_counter_ns() - begun_ns)
+        outputs = self._computed(replica, request, repeat=0)
         top1 = None if self.score is None else self.score.digest(outputs)
         return Answered(outputs, outputs_digest(outputs), top1)
+
+    def _computed(self, replica: Replica, request: int, *, repeat: int) -> Outputs:
+        """Run now, unless the request was in the batch before: a batch is run once for all its requests."""
+        run = replica.run_of(request, attempt=0)
+        latest = self._latest_batches.get((replica.identity, repeat))
+        if (
+            latest is not None
+            and latest[0] == run.keys
+            and len(run.keys) > 1
+            and not replica.profile.summation.is_drawn
+        ):
+            return replica.own(latest[1], run)
+        begun_ns = perf_counter_ns()
+        outputs = replica.run_batch(run)
+        self._times_ns.setdefault(replica.identity, []).append(perf_counter_ns() - begun_ns)
+        self._latest_batches[replica.identity, repeat] = run.keys, outputs
+        return replica.own(outputs, run)
 
     def _repeat(self, request: int, answers: Mapping[str, Answered]) -> None:
         """Ask each profile for the same again, in the same order of summation: does one session repeat itself?"""
@@ -224,9 +240,17 @@ class Measuring:
             replica = self._replicas[name]
             identity = replica.identity
             if identity not in repeats or replica.engine.order_shape is not None:
-                repeats[identity] = all(_gives(replica, request, answer.bits) for _ in range(REPEATS - 1))
+                repeats[identity] = all(
+                    self._gives(replica, request, answer.bits, repeat=each) for each in range(1, REPEATS)
+                )
             self.tried[name].repeated += 1
             self.tried[name].unrepeatable += not repeats[identity]
+
+    def _gives(self, replica: Replica, request: int, bits: bytes, *, repeat: int) -> bool:
+        try:
+            return outputs_digest(self._computed(replica, request, repeat=repeat)) == bits
+        except _REFUSALS:  # what it answered once it now refuses
+            return False
 
     def _made(self, profiles: Mapping[str, NumericProfile]) -> dict[str, Replica]:
         made: dict[str, Replica] = {}
@@ -292,13 +316,6 @@ def _division(form: str, answers: Mapping[str, Answered]) -> Division:
     for name, answer in answers.items():
         parts.setdefault(answer.bits if form == "bytes" else answer.top1, []).append(name)
     return tuple(map(tuple, parts.values()))
-
-
-def _gives(replica: Replica, request: int, bits: bytes) -> bool:
-    try:
-        return outputs_digest(replica.run_apart(request)) == bits
-    except _REFUSALS:  # what it answered once it now refuses
-        return False
 
 
 def _is_all_nan(outputs: Outputs) -> bool:

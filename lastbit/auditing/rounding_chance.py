@@ -22,6 +22,9 @@ from simcore.streams import Streams
 Floats = npt.NDArray[np.float64]
 
 INPUTS_MAX = 20
+SUMS_MAX = 1_000_000
+"""So many tell enough; the sums of a large model are no further inputs' worth."""
+
 STREAM = "audit.rounding"
 
 _NEAREST = 0.01
@@ -65,6 +68,8 @@ def rounding_chance(model: Model, inputs: InputSet, streams: Streams, requests: 
     in_order = np.broadcast_to(np.arange(columns, dtype=np.int64), (rows, columns))
     found: list[tuple[Floats, Floats]] = []
     for request in requests:
+        if sum(one.size for one, _ in found) >= SUMS_MAX:
+            break
         tensors = inputs.tensors(request).tensors
         orders = [streams.generator(STREAM, request, each).permuted(in_order, axis=1) for each in (0, 1)]
         one, other = (added.of(tensors, order) for order in orders)

@@ -15,7 +15,6 @@ from replicas.model import Model
 from replicas.outputs import Outputs, outputs_digest
 from replicas.prepare import PreparedModel
 from replicas.profile import KSplit, NumericProfile
-from replicas.workload import SingleRun, answer
 
 PLAIN = NumericProfile()
 
@@ -72,7 +71,7 @@ def test_the_same_engine_gives_the_same_bits_again(dense, x):
 
 
 def test_outputs_come_in_graph_order_and_are_read_only(dense, x):
-    outputs = answer(SingleRun(), OnnxRuntimeEngine(dense, PLAIN), [MappingProxyType(x)], place=0)
+    outputs = OnnxRuntimeEngine(dense, PLAIN).run(MappingProxyType(x))
     assert outputs.names == ("y",)
     assert isinstance(outputs, Outputs)
     value = outputs["y"]
