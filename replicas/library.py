@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+import tomli_w
+
 from replicas.profile import NumericProfile
 from replicas.profile_faults import ProfileError, fault_in_choice, raise_if, unknown_keys
 
@@ -95,3 +97,18 @@ def profile_named(name: str) -> NumericProfile:
     """
     raise_if(fault_in_choice("profile", name, tuple(named_profiles())))
     return named_profiles()[name].profile
+
+
+def library_toml(name: str) -> str:
+    """The profile of that name as a document that `read_profiles` reads back equal, every setting stated.
+
+    Raises:
+        ProfileError: the library has none of that name.
+
+    Example:
+        >>> print(library_toml("threads4").splitlines()[3])
+        [threads4.profile]
+    """
+    profile_named(name)
+    named = named_profiles()[name]
+    return tomli_w.dumps({name: {"sentence": named.sentence, "profile": named.profile.to_mapping()}})

@@ -1,4 +1,4 @@
-"""The command line: `lastbit run`, `audit`, `diff`, `explain`, `scenarios`, `check`, `replay`, `schema`.
+"""The command line: `lastbit run`, `audit`, `diff`, `explain`, `profiles`, `scenarios`, `check`, `replay`, `schema`.
 
 Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done and as expected, 1 internal error, 2 bad usage
 or input, 3 stalled, 4 forked, 5 inconclusive, 6 ended otherwise than expected or a replay that differs, 7 an audit
@@ -18,6 +18,7 @@ from lastbit.cli.diff_command import diff
 from lastbit.cli.explain_command import explain
 from lastbit.cli.group import Group
 from lastbit.cli.output import say
+from lastbit.cli.profile_commands import profiles
 from lastbit.cli.replay_command import replay
 from lastbit.cli.run_command import run
 from lastbit.cli.scenario_commands import check, scenarios, schema
@@ -58,6 +59,7 @@ def cli() -> None:
       lastbit scenarios                         the stories that came with it
       lastbit run all-equal --model my.onnx     does it happen on your model?
       lastbit audit my.onnx                     which settings give the same bits on it?
+      lastbit profiles                          the numeric settings that it tries, by name
       lastbit explain run.jsonl --height 1      why did they disagree there?
       lastbit check mine.toml                   is this scenario right? tells all faults at once
 
@@ -68,7 +70,7 @@ def cli() -> None:
     """
 
 
-for command in (run, audit, diff, explain, scenarios, check, replay, schema):
+for command in (run, audit, diff, explain, profiles, scenarios, check, replay, schema):
     cli.add_command(command)
 
 

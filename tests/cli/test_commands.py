@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lastbit import resources
+from lastbit.auditing.choice import chosen_profiles
+from replicas.library import named_profiles
 
 MINIMAL = '[chain]\nreplicas = 4\nblocks = 10\n[model]\nname = "digits-mlp"\n'
 # The folder of the packages: the tests run the checkout from elsewhere, installed or not.
@@ -36,7 +38,9 @@ def test_help_tells_a_stranger_what_it_is_and_what_to_type() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["run", "scenarios", "check", "replay", "schema"])
+@pytest.mark.parametrize(
+    "command", ["run", "audit", "diff", "explain", "profiles", "scenarios", "check", "replay", "schema"]
+)
 def test_every_command_has_examples_in_its_help(command: str) -> None:
     done = typed(command, "--help")
     assert done.returncode == 0
@@ -144,3 +148,18 @@ def test_trace_events_without_a_trace_are_refused() -> None:
     done = typed("run", "all-equal", "--trace-events")
     assert done.returncode == 2
     assert "--trace run.jsonl" in done.stderr
+
+
+def test_the_profiles_are_listed_with_what_they_imitate_and_one_can_be_shown(tmp_path: Path) -> None:
+    listed = typed("profiles")
+    assert listed.stdout.splitlines()[0].startswith("ref ")
+    assert "  A busy server that computes a request together with seven others." in listed.stdout
+    shown = typed("profiles", "show", "ksplit8-bf16")
+    (tmp_path / "mine.toml").write_text(shown.stdout, encoding="utf-8")
+    assert chosen_profiles(str(tmp_path / "mine.toml")) == {"ksplit8-bf16": named_profiles()["ksplit8-bf16"]}
+
+
+def test_a_profile_that_does_not_exist_is_refused_with_what_was_probably_meant() -> None:
+    done = typed("profiles", "show", "noprepak")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'did you mean "noprepack"' in done.stderr
