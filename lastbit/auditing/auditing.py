@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.quorum import QuorumSystem
+from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.findings import Audit
 from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.measuring import Measuring
@@ -73,6 +74,8 @@ def audit(
     quorum = QuorumSystem.equal(replicas)
     subject = Subject.load(model, inputs, dims, ranges, values, output, seed)
     measuring = subject.measuring(chosen, turns_knobs=True)
+    if asked is not None:
+        measuring.drawn_runs = DrawnRuns.of_fleet(asked, measuring.drawn, replicas)
     found = _examine(measuring, subject, chosen, samples, progress)
     return found if asked is None else with_fleet(found, measuring, asked, str(fleet), quorum)
 

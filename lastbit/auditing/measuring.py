@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
@@ -67,6 +68,7 @@ class Measuring:
         divisions: for each form, how many inputs divided these profiles in which way.
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
             how many outputs held nothing but NaN.
+        drawn_runs: what runs the drawn profiles of a fleet more often; None where no fleet has any.
         draws_random_numbers: which node draws; None where none does.
     """
 
@@ -104,6 +106,7 @@ class Measuring:
         self.outputs_seen: set[bytes] = set()
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
+        self.drawn_runs: DrawnRuns | None = None
         self.draws_random_numbers = reason_of_randomness(material.model.proto())
 
     def take(self, request: int) -> None:
@@ -125,6 +128,8 @@ class Measuring:
         self.inputs_all_nan += _is_all_nan(reference.outputs)
         if self.inputs_done < REPEATED_INPUTS_MAX:
             self._repeat(request, answers)
+        if self.drawn_runs is not None:
+            self.drawn_runs.take(request, answers, self._replicas, self.score)
         self.inputs_done += 1
 
     def forecast(self, name: str) -> FlipForecast | None:

@@ -9,7 +9,7 @@ from lastbit.auditing.findings import Audit, KnobFound
 from lastbit.auditing.markup import Markup, element, joined, table
 from lastbit.auditing.page_charts import compact, histograms, matrix
 from lastbit.auditing.page_style import STYLE
-from lastbit.auditing.report import changes_by_kind, distance_told, letter, outcome, share, what_was_tried
+from lastbit.auditing.report import changes_by_kind, distance_told, letter, outcome, rests_on, share, what_was_tried
 
 
 def page(audit: Audit, *, command: str | None = None) -> str:
@@ -185,10 +185,11 @@ def _quorum(audit: Audit) -> Markup | None:
     if not audit.quorum:
         return None
     rows: list[tuple[str, ...]] = [
-        (each.form, wording.probability(each.mean), f"{each.low:.4g} to {each.high:.4g}") for each in audit.quorum
+        (each.form, wording.probability(each.mean), f"{each.low:.4g} to {each.high:.4g}", rests_on(each))
+        for each in audit.quorum
     ]
     told = f"{audit.replicas} replicas drawn from {audit.fleet}."
-    return joined(element("p", told, class_="faint"), table(("vote on", "probability", "95 % interval"), rows))
+    return joined(element("p", told, class_="faint"), table(("vote on", "probability", "95 % interval", "how"), rows))
 
 
 def _made_with(audit: Audit, command: str | None) -> Markup:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lastbit import wording
 from lastbit.auditing.findings import Audit, Changes, KnobFound, Pair
+from lastbit.auditing.quorum_chance import QuorumChance
 from lastbit.intervals import Rate
 from lastbit.layout import Layout
 
@@ -223,10 +224,22 @@ def _trust(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row("beware", sentence)
     for chance in audit.quorum:
         what = f"{audit.replicas} replicas of {audit.fleet} form a quorum on {chance.form} with probability "
-        told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g})"
+        told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g}; {rests_on(chance)})"
         yield layout.row("quorum", what + told)
     if audit.advice is not None:
         yield layout.row("advice", audit.advice)
+
+
+def rests_on(chance: QuorumChance) -> str:
+    """How the chance of a quorum was found, and from how much."""
+    on = f"on {wording.counted(chance.inputs, 'input')}"
+    match chance.how:
+        case "exact":
+            return f"exact {on}"
+        case "enumerated":
+            return f"enumerated: all orders run, up to {chance.runs:,}, {on}"
+        case "estimated":
+            return f"estimated from up to {chance.runs:,} runs of a profile {on}"
 
 
 def _changes(audit: Audit, layout: Layout) -> Iterator[str]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from consensus.quorum import QuorumSystem
 from lastbit.auditing.advice import advice_of
+from lastbit.auditing.drawn_chance import drawn_quorum_chance
 from lastbit.auditing.findings import Audit, KnobFound, Pair, Profile
 from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
 from lastbit.auditing.measuring import REPEATS, Measuring, turned_name
@@ -60,13 +61,23 @@ def found_by(
 
 def with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str, quorum: QuorumSystem) -> Audit:
     """The same, with the chance that replicas drawn from a fleet form a quorum."""
-    homeless = [name for name in fleet.weights if name not in measuring.by_bytes.names]
+    homeless = [name for name in fleet.weights if not _speaks(measuring, name)]
     if homeless or not found.inputs_done:
         what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
         warning = f"the chance of a quorum cannot be told: {what}"
         return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
-    chances = tuple(quorum_chance(form, fleet, by_input, quorum) for form, by_input in measuring.divisions.items())
+    runs = measuring.drawn_runs
+    chances = tuple(
+        quorum_chance(form, fleet, by_input, quorum) if runs is None else drawn_quorum_chance(form, fleet, runs, quorum)
+        for form, by_input in measuring.divisions.items()
+    )
     return replace(found, fleet=text, replicas=quorum.replicas, quorum=chances)
+
+
+def _speaks(measuring: Measuring, name: str) -> bool:
+    """Is it known what a profile says, for sure or by chance? It is not of one that does not repeat itself."""
+    is_drawn = name in measuring.drawn and not measuring.tried[name].unrepeatable
+    return is_drawn or name in measuring.by_bytes.names
 
 
 def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:
