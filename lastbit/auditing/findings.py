@@ -134,6 +134,19 @@ class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
     changed: Rate | None = None
 
 
+class OtherModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The second of two models that were compared under one profile; the first is the audit's own.
+
+    Attributes:
+        name, sha256: of its file.
+        profile: under which both ran.
+    """
+
+    name: str
+    sha256: str
+    profile: str
+
+
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """What a later audit found otherwise, one sentence for each.
 
@@ -159,6 +172,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an audit found.
 
     Attributes:
+        other_model: what `model` was compared with, where profiles are the two models by their names; None otherwise.
         inputs_asked, inputs_done: how many inputs were to be tried, and were.
         interrupted: it was cut; all else covers what was done.
         classes: for each form, the profiles in classes of equal answers on all inputs.
@@ -194,6 +208,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None
     environment: Environment
     changes: Changes | None = None
+    other_model: OtherModel | None = None
 
     def fails_on(self, gate: Gate) -> bool:
         """Is there what a gate is to stop: more than one class by bytes, any flip of the best class, or other classes

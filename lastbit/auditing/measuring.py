@@ -19,7 +19,7 @@ from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
 from lastbit.fleet import Material
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
-from replicas.model import ModelError
+from replicas.model import Model, ModelError
 from replicas.model_check import reason_of_randomness
 from replicas.outputs import OutputError, Outputs, outputs_digest
 from replicas.profile import NumericProfile
@@ -56,6 +56,7 @@ class Measuring:
         profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
         turns_knobs: turn every knob from every base, too.
+        models: what a profile runs, by its name, where that is not the material's model.
 
     Raises:
         EngineError, OutputError: the reference itself cannot be run.
@@ -80,6 +81,7 @@ class Measuring:
         streams: Streams,
         *,
         turns_knobs: bool,
+        models: Mapping[str, Model] | None = None,
     ) -> None:
         self.reference = next(iter(profiles))
         self.turns_knobs = turns_knobs
@@ -88,6 +90,7 @@ class Measuring:
         self.inputs_done = 0
         self.is_interrupted = False
         self._material = material
+        self._models = models or {}
         self._streams = streams
         self._pool = EnginePool()
         self._times_ns: dict[str, list[int]] = {}
@@ -107,7 +110,7 @@ class Measuring:
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
         self.drawn_runs: DrawnRuns | None = None
-        self.draws_random_numbers = reason_of_randomness(material.model.proto())
+        self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
 
     def take(self, request: int) -> None:
         """Give one more input to every profile."""
@@ -169,6 +172,10 @@ class Measuring:
         """What answers under a profile that runs."""
         return self._replicas[name]
 
+    def model(self, name: str) -> Model:
+        """What runs under a profile."""
+        return self._models.get(name, self._material.model)
+
     def milliseconds(self, name: str) -> float | None:
         """The median time of a run, by the wall clock."""
         replica = self._replicas.get(name)
@@ -215,7 +222,7 @@ class Measuring:
         made: dict[str, Replica] = {}
         for place, (name, profile) in enumerate(profiles.items()):
             try:
-                replica = self._replica(place, profile)
+                replica = self._replica(place, name, profile)
                 replica.run_apart(0)
             except _REFUSALS as error:
                 if name == self.reference:
@@ -225,11 +232,11 @@ class Measuring:
                 made[name] = replica
         return made
 
-    def _replica(self, place: int, profile: NumericProfile) -> Replica:
+    def _replica(self, place: int, name: str, profile: NumericProfile) -> Replica:
         return Replica(
             id=place,
             profile=profile,
-            engine=self._pool.engine(self._material.model, profile),
+            engine=self._pool.engine(self.model(name), profile),
             workload=SingleRun(),
             requests=self._material.inputs,
             form=self._material.form,
@@ -263,6 +270,10 @@ def _turned_profiles() -> dict[str, NumericProfile]:
             if (turned := knob.turned(base)) is not None:
                 profiles[turned_name(name, knob)] = turned
     return profiles
+
+
+def _randomness(model: Model) -> str | None:
+    return reason_of_randomness(model.proto())
 
 
 def _base_of(name: str) -> str | None:

@@ -7,15 +7,14 @@ from lastbit.auditing.measuring import Measuring
 from lastbit.inputs import InputSet
 from replicas.divergence import Divergence, Unsaid, Watch, Watched, first_divergence
 from replicas.engine import EngineError
-from replicas.model import Model
 
 
-def origins_of(measuring: Measuring, model: Model, inputs: InputSet) -> tuple[Origin, ...]:
+def origins_of(measuring: Measuring, inputs: InputSet) -> tuple[Origin, ...]:
     """Watch the reference and the first profile of each other class, on the first input that told them apart."""
     firsts = [names[0] for names in measuring.by_bytes.classes]
     if measuring.reference not in firsts:
         return ()
-    watching = _Watching(measuring, model, inputs)
+    watching = _Watching(measuring, inputs)
     found = []
     for other in firsts:
         request = measuring.pairs.between(measuring.reference, other).first_request
@@ -27,9 +26,8 @@ def origins_of(measuring: Measuring, model: Model, inputs: InputSet) -> tuple[Or
 class _Watching:
     """The reference is watched once for all, and each input once."""
 
-    def __init__(self, measuring: Measuring, model: Model, inputs: InputSet) -> None:
+    def __init__(self, measuring: Measuring, inputs: InputSet) -> None:
         self._measuring = measuring
-        self._model = model
         self._inputs = inputs
         self._reference: Watch | None = None
         self._seen: dict[int, Watched] = {}
@@ -50,7 +48,7 @@ class _Watching:
         return self._seen[request]
 
     def _watch(self, name: str) -> Watch:
-        return Watch(self._model, self._measuring.replica(name).profile)
+        return Watch(self._measuring.model(name), self._measuring.replica(name).profile)
 
     def _watched(self, watch: Watch, name: str, request: int) -> Watched:
         return watch.run(self._inputs.tensors(request).tensors, self._measuring.replica(name).order(request, 0))

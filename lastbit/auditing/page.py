@@ -9,7 +9,16 @@ from lastbit.auditing.findings import Audit, KnobFound
 from lastbit.auditing.markup import Markup, element, joined, table
 from lastbit.auditing.page_charts import compact, histograms, matrix
 from lastbit.auditing.page_style import STYLE
-from lastbit.auditing.report import changes_by_kind, distance_told, letter, outcome, rests_on, share, what_was_tried
+from lastbit.auditing.report import (
+    changes_by_kind,
+    distance_told,
+    letter,
+    outcome,
+    rests_on,
+    share,
+    subject,
+    what_was_tried,
+)
 
 
 def page(audit: Audit, *, command: str | None = None) -> str:
@@ -20,6 +29,8 @@ def page(audit: Audit, *, command: str | None = None) -> str:
         command: how it is made again; left out of the page if None.
     """
     title = f"Which settings give the same bits on {audit.model}?"
+    if audit.other_model is not None:
+        title = f"Do {subject(audit)} give the same bits?"
     head = element(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),

@@ -57,10 +57,11 @@ class FlipForecast(msgspec.Struct, frozen=True, kw_only=True):
 class Margins:
     """The two leading scores of each row of an answer, and by how much they lie apart."""
 
-    __slots__ = ("_leaders", "_output", "apart")
+    __slots__ = ("_leaders", "_output", "_shape", "apart")
 
-    def __init__(self, output: str, leaders: npt.NDArray[np.int64], apart: Floats) -> None:
+    def __init__(self, output: str, shape: tuple[int, ...], leaders: npt.NDArray[np.int64], apart: Floats) -> None:
         self._output = output
+        self._shape = shape
         self._leaders = leaders
         self.apart = apart
 
@@ -73,12 +74,12 @@ class Margins:
         # Stable, so that of equal scores the first leads, as in the form.
         leaders = np.argsort(-rows, axis=1, kind="stable")[:, :2]
         scores = np.take_along_axis(rows, leaders, axis=1)
-        return cls(form.output, leaders, scores[:, 0] - scores[:, 1])
+        return cls(form.output, rows.shape, leaders, scores[:, 0] - scores[:, 1])
 
     def noise(self, other: Outputs) -> Floats | None:
         """How much farther apart the same two scores lie in another profile's answer, row by row."""
         rows = _rows(other, self._output)
-        if rows is None or len(rows) != len(self._leaders):
+        if rows is None or rows.shape != self._shape:
             return None
         scores = np.take_along_axis(rows, self._leaders, axis=1)
         noise: Floats = scores[:, 0] - scores[:, 1] - self.apart

@@ -31,7 +31,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     """
     layout = Layout(width, label_width=_LABEL_WIDTH)
     text = Text()
-    text.append(layout.hanging(audit.model, what_was_tried(audit), gap=3) + "\n\n")
+    text.append(layout.hanging(subject(audit), what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
     for block in (_classes, _apart, _origins, _flips, _knobs, _trust, _changes):
@@ -89,10 +89,16 @@ def _is_one_class(audit: Audit) -> bool:
     return not audit.fails_on("classes")
 
 
+def subject(audit: Audit) -> str:
+    """The model, or the two of them."""
+    return audit.model if audit.other_model is None else f"{audit.model} and {audit.other_model.name}"
+
+
 def what_was_tried(audit: Audit) -> str:
     """Profiles, inputs and seed, in one line."""
+    profiles = wording.counted(len(audit.profiles), "profile")
     parts = [
-        wording.counted(len(audit.profiles), "profile"),
+        profiles if audit.other_model is None else f"both under {audit.other_model.profile}",
         f"{wording.counted(audit.inputs_done, 'input')} of {audit.inputs}",
         f"seed {audit.seed}",
     ]
@@ -102,11 +108,12 @@ def what_was_tried(audit: Audit) -> str:
 def outcome(audit: Audit) -> str:
     """How it ended, in one line."""
     count = len(audit.classes["bytes"])
+    all_of_them, each = ("all profiles", "profile") if audit.other_model is None else ("both models", "model")
     what = f"{count} classes by bytes"
     if _is_one_class(audit):
-        what = "all profiles give the same bytes"
+        what = f"{all_of_them} give the same bytes"
     elif count < 2:
-        what = "one class by bytes" if count else "no profile agrees with itself"
+        what = "one class by bytes" if count else f"no {each} agrees with itself"
     if "top1" in audit.classes:
         labels = len(audit.classes["top1"])
         what += f", {'one' if labels == 1 else labels} by top 1"

@@ -47,7 +47,7 @@ def found_by(
         profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
         classes=classes,
         pairs=_pairs(measuring),
-        origins=() if interrupted else origins_of(measuring, material.model, material.inputs),
+        origins=() if interrupted else origins_of(measuring, material.inputs),
         knobs=knobs,
         live_in_combination=_live_in_combination(knobs),
         fleet=None,
