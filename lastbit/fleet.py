@@ -46,7 +46,7 @@ def load_material(scenario: Scenario, streams: Streams, *, may_draw: bool = Fals
     Raises:
         ModelError, CardError, ResourceError, InputsError, FormError: what is missing, damaged or does not fit.
     """
-    model, card = _load_model(scenario, may_draw=may_draw)
+    model, card = load_model(scenario, may_draw=may_draw)
     inputs = _load_inputs(scenario, model, card, streams)
     output = scenario.model.output
     if output is None and card is not None and scenario.model.form == "top1":
@@ -116,7 +116,12 @@ def _dial(scenario: Scenario) -> Dial | None:
     return Dial(rate=table.rate, scope=table.scope, answers=table.answers, duration=table.duration)
 
 
-def _load_model(scenario: Scenario, *, may_draw: bool) -> tuple[Model, ModelCard | None]:
+def load_model(scenario: Scenario, *, may_draw: bool) -> tuple[Model, ModelCard | None]:
+    """Find and check the model of a scenario, and its card if it is a bundled one.
+
+    Raises:
+        ModelError, CardError, ResourceError, InputsError: missing, damaged, or not fit for a run.
+    """
     path = scenario.model_path
     if path is not None:
         model = Model.load(path, may_draw=may_draw)

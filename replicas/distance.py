@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from replicas.float_types import FloatType, is_float
 from replicas.outputs import Outputs, Value, canonical
 
 Array = npt.NDArray[Any]
 
-_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 _MAXIMA = ("absolute", "relative", "scaled_ulp", "ulp")
 
 
@@ -106,11 +106,8 @@ def _between_arrays(reference: Array, other: Array) -> Distance:
     kinds = {reference.dtype.kind, other.dtype.kind}
     if kinds <= set("iub"):
         return _between_integers(reference, other)
-    if kinds == {"f"}:
-        # Widening is exact; distances in representable numbers are then counted in the wider type.
-        wide = np.promote_types(reference.dtype, other.dtype)
-        spacing_of = reference.dtype
-        return _between_floats(reference.astype(wide), other.astype(wide), spacing_of)
+    if is_float(reference.dtype) and is_float(other.dtype):
+        return _between_floats(reference, other)
     if kinds <= set("OUT"):
         unlike = sum(str(one) != str(two) for one, two in zip(reference.flat, other.flat, strict=True))
         return Distance(elements=reference.size, changed=unlike, unlike=unlike)
@@ -131,8 +128,16 @@ def _between_integers(reference: Array, other: Array) -> Distance:
     return Distance(elements=reference.size, changed=len(apart), absolute=float(largest), ulp=largest)
 
 
-def _between_floats(reference: Array, other: Array, spacing_of: np.dtype[Any]) -> Distance:
-    bits_a, bits_b = (np.ascontiguousarray(each).view(_BITS[each.dtype.itemsize]) for each in (reference, other))
+def _between_floats(reference: Array, other: Array) -> Distance:
+    float_type = FloatType.of(reference.dtype)
+    if reference.dtype == other.dtype:
+        bits_a, bits_b = float_type.bits(reference), float_type.bits(other)
+        steps_in = float_type
+    else:
+        # Widening is exact; distances in representable numbers are then counted in the wider type.
+        steps_in = FloatType.of(np.promote_types(float_type.wide, FloatType.of(other.dtype).wide))
+        bits_a, bits_b = (steps_in.bits(each.astype(steps_in.dtype)) for each in (reference, other))
+    reference, other = reference.astype(steps_in.wide), other.astype(steps_in.wide)
     differs = bits_a != bits_b
     nan_a, nan_b = np.isnan(reference), np.isnan(other)
     infinite = (np.isinf(reference) | np.isinf(other)) & ~(nan_a | nan_b) & differs
@@ -144,8 +149,8 @@ def _between_floats(reference: Array, other: Array, spacing_of: np.dtype[Any]) -
         changed=int(differs.sum()),
         absolute=float(gaps.max(initial=0.0)),
         relative=_largest_ratio(gaps, np.abs(values_a.astype(gaps.dtype))),
-        scaled_ulp=_scaled(gaps, reference, spacing_of),
-        ulp=_most_steps(bits_a[apart], bits_b[apart]),
+        scaled_ulp=_scaled(gaps, reference, float_type),
+        ulp=_most_steps(steps_in.places(bits_a[apart]), steps_in.places(bits_b[apart])),
         signs_of_zero=int(((values_a == 0) & (values_b == 0)).sum()),
         nan_against_number=int((nan_a != nan_b).sum()),
         nan_payloads=int((nan_a & nan_b & differs).sum()),
@@ -163,30 +168,16 @@ def _largest_ratio(gaps: Array, magnitudes: Array) -> float:
     return float((gaps[is_told] / magnitudes[is_told]).max(initial=0.0))
 
 
-def _scaled(gaps: Array, reference: Array, spacing_of: np.dtype[Any]) -> float:
+def _scaled(gaps: Array, reference: Array, float_type: FloatType) -> float:
     largest_gap = gaps.max(initial=0.0)
     if largest_gap == 0:
         return 0.0
     magnitude = np.abs(reference[np.isfinite(reference)]).max(initial=0.0)
-    info = np.finfo(spacing_of)
-    # By the exponent, since `np.spacing` of the largest number of all overflows.
-    exponent = max(int(np.frexp(magnitude)[1]) - 1 if magnitude else info.minexp, info.minexp) - info.nmant
-    return float(largest_gap / np.ldexp(np.longdouble(1), exponent))
+    return float(largest_gap / np.ldexp(np.longdouble(1), float_type.spacing_power(float(magnitude))))
 
 
-def _most_steps(bits_a: Array, bits_b: Array) -> int:
-    """The most representable numbers between two finite floats, from their bits as unsigned integers."""
-    if not bits_a.size:
-        return 0
-    places_a, places_b = _places(bits_a), _places(bits_b)
+def _most_steps(places_a: npt.NDArray[np.int64], places_b: npt.NDArray[np.int64]) -> int:
+    """The most representable numbers between two finite floats, from their places."""
     # Unsigned, since the greatest distance does not fit into a signed word; the smaller is taken from the larger.
     high, low = np.maximum(places_a, places_b), np.minimum(places_a, places_b)
-    return int((high.astype(np.uint64) - low.astype(np.uint64)).max())
-
-
-def _places(bits: Array) -> npt.NDArray[np.int64]:
-    """The place of each float in the order of all of its type; both zeros are 0."""
-    sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
-    magnitude = (bits & ~sign).astype(np.int64)
-    places: npt.NDArray[np.int64] = np.where(bits & sign, -magnitude, magnitude)
-    return places
+    return int((high.astype(np.uint64) - low.astype(np.uint64)).max(initial=0))

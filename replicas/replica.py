@@ -222,7 +222,7 @@ class Replica:
         """What determines the outputs of a request, and how to compute them."""
         run = self.run_of(request, attempt)
         order_digest = None if run.order is None else sha256(run.order.tobytes()).digest()  # it may be as long as K
-        return (self.identity, run.keys, run.place, order_digest), partial(self._compute, run)
+        return (self.identity, run.keys, run.place, order_digest), partial(self.compute, run)
 
     def run_of(self, request: int, attempt: int) -> Run:
         """What the workload is given for a request."""
@@ -246,7 +246,12 @@ class Replica:
         """
         return self.workload.own(outputs, run.inputs, run.place, subject=self.engine)
 
-    def _compute(self, run: Run) -> Outputs:
+    def compute(self, run: Run) -> Outputs:
+        """The answer of a run, computed now.
+
+        Raises:
+            EngineError: the runtime refuses it.
+        """
         return self.own(self.run_batch(run), run)
 
     @property
@@ -260,7 +265,7 @@ class Replica:
         Raises:
             EngineError: the runtime refuses the request.
         """
-        return self._compute(self.run_of(request, attempt))
+        return self.compute(self.run_of(request, attempt))
 
     def said(self, request: int, attempt: int) -> Outputs:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""

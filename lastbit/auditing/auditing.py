@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from consensus.quorum import QuorumSystem
-from lastbit.auditing.findings import Audit
+from lastbit.auditing.drawn_runs import DrawnRuns
+from lastbit.auditing.findings import Audit, OtherModel
 from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.measuring import Measuring
+from lastbit.auditing.model_pair import labels_of, matched, sizes_from
 from lastbit.auditing.quorum_chance import FleetShares
 from lastbit.auditing.summary import found_by, with_fleet
 from lastbit.did_you_mean import did_you_mean
-from lastbit.fleet import Material, load_material
+from lastbit.fleet import Material, load_material, load_model
 from lastbit.scenario import Scenario
 from replicas.forms import FORMS, FormError, Top1Form, make_form
 from replicas.library import NamedProfile, named_profiles
+from replicas.model import Model
 from simcore.streams import Streams
 from simcore.world import ctrl_c_ends_the_run
 
@@ -77,6 +82,8 @@ def audit(
     quorum = QuorumSystem.equal(replicas)
     subject = Subject.load(model, inputs, dims, ranges, values, output, seed, forms)
     measuring = subject.measuring(chosen, turns_knobs=True)
+    if asked is not None:
+        measuring.drawn_runs = DrawnRuns.of_fleet(asked, measuring.drawn, replicas)
     found = _examine(measuring, subject, chosen, samples, progress)
     return found if asked is None else with_fleet(found, measuring, asked, str(fleet), quorum)
 
@@ -115,6 +122,56 @@ def diff(
     return _examine(measuring, subject, chosen, samples, progress)
 
 
+def diff_models(
+    one: str | Path,
+    other: str | Path,
+    profile: NamedProfile | None = None,
+    *,
+    inputs: Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    values: Mapping[str, str] | None = None,
+    output: str | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Find out how two models differ on the same inputs: what `diff` tells of two profiles.
+
+    Args:
+        one, other: files that end in `.onnx`, or names of bundled models. They have inputs of the same names and types,
+            and as many outputs, which are compared by name, or by position where names differ.
+        profile: under which both run; `ref`, if left out.
+        inputs, dims, ranges, values, output, samples, seed, progress: as for `audit`, said of the first model.
+
+    Raises:
+        ValueError: as for `audit`; also where the two do not fit together.
+
+    Example:
+        >>> diff_models("digits-mlp", "digits-forest", samples=3)
+        Traceback (most recent call last):
+            ...
+        lastbit.auditing.model_pair.ModelPairError: digits-mlp and digits-forest cannot be compared: ...
+    """
+    under = named_profiles()[REFERENCE] if profile is None else profile
+    first, second = labels_of(one, other)
+    ours, theirs = _load(one, seed), _load(other, seed)
+    matching, remarks = matched(ours, theirs, (first, second))
+    given = {**sizes_from(theirs, ours), **(dims or {})} if _is_file(one) and inputs is None else dims
+    subject = Subject.load(one, inputs, given, ranges, values, output, seed)
+    chosen = {name: NamedProfile(name, f"{name} under {under.name}", under.profile) for name in (first, second)}
+    measuring = subject.measuring(chosen, turns_knobs=False, models={second: matching})
+    if second in measuring.refused:
+        raise AuditError(f"{second}: {measuring.refused[second]}")
+    found = _examine(measuring, subject, chosen, samples, progress)
+    return replace(
+        found,
+        model=first,
+        other_model=OtherModel(name=second, sha256=theirs.sha256, profile=under.name),
+        warnings=(*remarks, *found.warnings),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is examined: model and inputs, loaded and checked, and the forms that classes are told by."""
@@ -148,9 +205,11 @@ class Subject:
         told = ("bytes",) if score is None else FORMS
         return cls(material, told if forms is None else tuple(dict.fromkeys(forms)), score, streams, seed)
 
-    def measuring(self, chosen: Mapping[str, NamedProfile], *, turns_knobs: bool) -> Measuring:
+    def measuring(
+        self, chosen: Mapping[str, NamedProfile], *, turns_knobs: bool, models: Mapping[str, Model] | None = None
+    ) -> Measuring:
         profiles = {name: each.profile for name, each in chosen.items()}
-        return Measuring(self.material, self.score, profiles, self.streams, turns_knobs=turns_knobs)
+        return Measuring(self.material, self.score, profiles, self.streams, turns_knobs=turns_knobs, models=models)
 
 
 def _examine(
@@ -177,13 +236,20 @@ def _examine(
 
 def _scenario(model: str | Path, seed: int) -> Scenario:
     """A scenario of one block: what it says of model and inputs is what an audit needs to know."""
-    is_file = str(model).endswith(".onnx")
-    inputs = {"kind": "generated"} if is_file else {"kind": "card", "noise": NOISE}
-    named = {"name": "digits-mlp" if is_file else str(model)}
+    inputs = {"kind": "generated"} if _is_file(model) else {"kind": "card", "noise": NOISE}
+    named = {"name": "digits-mlp" if _is_file(model) else str(model)}
     return Scenario.from_mapping(
         {"name": "audit", "seed": seed, "chain": {"replicas": 4, "blocks": 1}, "model": named, "inputs": inputs},
         source="audit",
     )
+
+
+def _load(model: str | Path, seed: int) -> Model:
+    return load_model(_scenario(model, seed).with_overrides(model=model), may_draw=True)[0]
+
+
+def _is_file(model: str | Path) -> bool:
+    return str(model).endswith(".onnx")
 
 
 def _check_forms(forms: Sequence[str]) -> None:

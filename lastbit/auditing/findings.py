@@ -179,6 +179,19 @@ class Invariance(msgspec.Struct, frozen=True, kw_only=True):
     counterexample: Counterexample | None = None
 
 
+class OtherModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The second of two models that were compared under one profile; the first is the audit's own.
+
+    Attributes:
+        name, sha256: of its file.
+        profile: under which both ran.
+    """
+
+    name: str
+    sha256: str
+    profile: str
+
+
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """What a later audit found otherwise, one sentence for each.
 
@@ -204,6 +217,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an audit found.
 
     Attributes:
+        other_model: what `model` was compared with, where profiles are the two models by their names; None otherwise.
         inputs_asked, inputs_done: how many inputs were to be tried, and were.
         interrupted: it was cut; all else covers what was done.
         forms: what may be voted on.
@@ -243,6 +257,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None
     environment: Environment
     changes: Changes | None = None
+    other_model: OtherModel | None = None
 
     def fails_on(self, gate: Gate) -> bool:
         """Is there what a gate is to stop: more than one class by a form, any flip of the best class, or other classes

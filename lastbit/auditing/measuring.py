@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
@@ -20,7 +21,7 @@ from lastbit.fleet import Material
 from replicas.differences import Difference, first_difference
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
-from replicas.model import ModelError
+from replicas.model import Model, ModelError
 from replicas.model_check import reason_of_randomness
 from replicas.outputs import OutputError, Outputs, outputs_digest
 from replicas.profile import NumericProfile
@@ -68,6 +69,7 @@ class Measuring:
         profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
         turns_knobs: turn every knob from every base, too.
+        models: what a profile runs, by its name, where that is not the material's model.
 
     Raises:
         EngineError, OutputError: the reference itself cannot be run.
@@ -80,6 +82,7 @@ class Measuring:
         divisions: for each form, how many inputs divided these profiles in which way.
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
             how many outputs held nothing but NaN.
+        drawn_runs: what runs the drawn profiles of a fleet more often; None where no fleet has any.
         draws_random_numbers: which node draws; None where none does.
     """
 
@@ -91,6 +94,7 @@ class Measuring:
         streams: Streams,
         *,
         turns_knobs: bool,
+        models: Mapping[str, Model] | None = None,
     ) -> None:
         self.reference = next(iter(profiles))
         self.turns_knobs = turns_knobs
@@ -99,6 +103,7 @@ class Measuring:
         self.inputs_done = 0
         self.is_interrupted = False
         self._material = material
+        self._models = models or {}
         self._streams = streams
         self._pool = EnginePool()
         self._times_ns: dict[Identity, list[int]] = {}
@@ -118,8 +123,9 @@ class Measuring:
         self.outputs_seen: set[bytes] = set()
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
-        self._rounding: RoundingChance | None = None
-        self.draws_random_numbers = reason_of_randomness(material.model.proto())
+        self._rounding: dict[str, RoundingChance | None] = {}
+        self.drawn_runs: DrawnRuns | None = None
+        self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
 
     def take(self, request: int) -> None:
         """Give one more input to every profile."""
@@ -139,16 +145,19 @@ class Measuring:
         self.inputs_all_nan += _is_all_nan(reference.outputs)
         if self.inputs_done < REPEATED_INPUTS_MAX:
             self._repeat(request, answers)
+        if self.drawn_runs is not None:
+            self.drawn_runs.take(request, answers, self._replicas, self.score)
         self.inputs_done += 1
 
     def rounding(self, name: str) -> RoundingChance | None:
         """How often another order shows in sums that are rounded once; None for a profile that has none such."""
         if name not in self.profiles or not self._replicas[name].profile.summation.rounds_once:
             return None
-        if self._rounding is None:
+        model = self.model(name)
+        if model.sha256 not in self._rounding:
             requests = range(min(self.inputs_done, INPUTS_MAX))
-            self._rounding = rounding_chance(self._material.model, self._material.inputs, self._streams, requests)
-        return self._rounding
+            self._rounding[model.sha256] = rounding_chance(model, self._material.inputs, self._streams, requests)
+        return self._rounding[model.sha256]
 
     def forecast(self, name: str) -> FlipForecast | None:
         """How often the best class will flip against the reference; None where there are no scores to tell it from."""
@@ -186,6 +195,10 @@ class Measuring:
     def replica(self, name: str) -> Replica:
         """What answers under a profile that runs."""
         return self._replicas[name]
+
+    def model(self, name: str) -> Model:
+        """What runs under a profile."""
+        return self._models.get(name, self._material.model)
 
     def milliseconds(self, name: str) -> float | None:
         """The median time of a run, by the wall clock."""
@@ -256,7 +269,7 @@ class Measuring:
         made: dict[str, Replica] = {}
         for place, (name, profile) in enumerate(profiles.items()):
             try:
-                replica = self._replica(place, profile)
+                replica = self._replica(place, name, profile)
                 replica.run_apart(0)
             except _REFUSALS as error:
                 if name == self.reference:
@@ -266,12 +279,12 @@ class Measuring:
                 made[name] = replica
         return made
 
-    def _replica(self, place: int, profile: NumericProfile) -> Replica:
+    def _replica(self, place: int, name: str, profile: NumericProfile) -> Replica:
         return Replica(
             id=place,
             profile=profile,
-            engine=self._pool.engine(self._material.model, profile),
-            workload=workload_of(profile, self._material.model),
+            engine=self._pool.engine(self.model(name), profile),
+            workload=workload_of(profile, self.model(name)),
             requests=self._material.inputs,
             form=self._material.form,
             store=AnswerStore(),
@@ -304,6 +317,10 @@ def _turned_profiles() -> dict[str, NumericProfile]:
             if (turned := knob.turned(base)) is not None:
                 profiles[turned_name(name, knob)] = turned
     return profiles
+
+
+def _randomness(model: Model) -> str | None:
+    return reason_of_randomness(model.proto())
 
 
 def _base_of(name: str) -> str | None:

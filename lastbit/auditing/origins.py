@@ -13,15 +13,14 @@ from replicas.divergence import (
     watch_answer,
 )
 from replicas.engine import EngineError
-from replicas.model import Model
 
 
-def origins_of(measuring: Measuring, model: Model) -> tuple[Origin, ...]:
+def origins_of(measuring: Measuring) -> tuple[Origin, ...]:
     """Watch the reference and the first profile of each other class, on the first input that told them apart."""
     firsts = [names[0] for names in measuring.by_bytes.classes]
     if measuring.reference not in firsts:
         return ()
-    watching = _Watching(measuring, model)
+    watching = _Watching(measuring)
     found = []
     for other in firsts:
         request = measuring.pairs.between(measuring.reference, other).first_request
@@ -33,9 +32,8 @@ def origins_of(measuring: Measuring, model: Model) -> tuple[Origin, ...]:
 class _Watching:
     """The reference is watched once for all, and each input once."""
 
-    def __init__(self, measuring: Measuring, model: Model) -> None:
+    def __init__(self, measuring: Measuring) -> None:
         self._measuring = measuring
-        self._model = model
         self._reference: Watch | None = None
         self._seen: dict[int, WatchedAnswer] = {}
 
@@ -57,7 +55,7 @@ class _Watching:
         return self._seen[request]
 
     def _watch(self, name: str) -> Watch:
-        return Watch(self._model, self._measuring.replica(name).profile)
+        return Watch(self._measuring.model(name), self._measuring.replica(name).profile)
 
     def _watched(self, watch: Watch, name: str, request: int) -> WatchedAnswer:
         return watch_answer(watch, self._measuring.replica(name), request, 0)

@@ -16,8 +16,10 @@ from lastbit.auditing.report import (
     distance_told,
     letter,
     outcome,
+    rests_on,
     rounding_told,
     share,
+    subject,
     what_was_tried,
 )
 
@@ -30,6 +32,8 @@ def page(audit: Audit, *, command: str | None = None) -> str:
         command: how it is made again; left out of the page if None.
     """
     title = f"Which settings give the same bits on {audit.model}?"
+    if audit.other_model is not None:
+        title = f"Do {subject(audit)} give the same bits?"
     head = element(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -211,10 +215,11 @@ def _quorum(audit: Audit) -> Markup | None:
     if not audit.quorum:
         return None
     rows: list[tuple[str, ...]] = [
-        (each.form, wording.probability(each.mean), f"{each.low:.4g} to {each.high:.4g}") for each in audit.quorum
+        (each.form, wording.probability(each.mean), f"{each.low:.4g} to {each.high:.4g}", rests_on(each))
+        for each in audit.quorum
     ]
     told = f"{audit.replicas} replicas drawn from {audit.fleet}."
-    return joined(element("p", told, class_="faint"), table(("vote on", "probability", "95 % interval"), rows))
+    return joined(element("p", told, class_="faint"), table(("vote on", "probability", "95 % interval", "how"), rows))
 
 
 def _made_with(audit: Audit, command: str | None) -> Markup:

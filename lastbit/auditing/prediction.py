@@ -1,8 +1,10 @@
 """How often the best class will flip between two profiles, also where it never did among the inputs tried.
 
-A flip needs an input whose two leading scores lie closer together than the noise between the profiles moves them. So
-the chance of a flip is the mean, over inputs, of the chance that noise exceeds the input's margin. Noise is taken from
-all inputs together, since its size hardly depends on which input it is.
+A flip needs an input whose leading scores lie closer together than the noise between the profiles moves them. So the
+chance of a flip is the mean, over inputs, of the chance that noise exceeds the input's margin. Noise is taken from the
+inputs whose margins are most like this one's, since it may depend on the margin: in a forest both grow with the number
+of trees that agree, and noise from all inputs would tell one flip where there are eight. Where a third or fourth score
+overtakes the leader, that is a flip, too: their margins and noises are taken along.
 
 Where no noise seen exceeds any margin seen, the chance is extrapolated: margins are taken to be spread evenly near
 zero, as many to a unit as the smallest ones are, and the rate is that density times the mean noise that would flip.
@@ -34,6 +36,14 @@ _INPUTS_SURE = 5
 _SMALLEST_MAX = 50
 """So many of the smallest margins say how dense margins are near zero."""
 
+_ALIKE_SHARE = 10
+_ALIKE_MIN = 20
+_ALIKE_MAX = 200
+"""Noise is taken from a tenth of the rows, so many at least and at most: those whose margins are most alike."""
+
+RIVALS = 3
+"""So many scores behind the leading one are watched."""
+
 
 class FlipForecast(msgspec.Struct, frozen=True, kw_only=True):
     """Flips to be expected in 10,000 requests.
@@ -55,51 +65,59 @@ class FlipForecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Margins:
-    """The two leading scores of each row of an answer, and by how much they lie apart."""
+    """The leading score of each row of an answer, and by how much the next ones lie behind it.
 
-    __slots__ = ("_leaders", "_output", "apart")
+    Attributes:
+        apart: [rows, RIVALS], from the second score on; infinite where a row has fewer scores.
+    """
 
-    def __init__(self, output: str, leaders: npt.NDArray[np.int64], apart: Floats) -> None:
+    __slots__ = ("_output", "_ranked", "_shape", "apart")
+
+    def __init__(self, output: str, rows: Floats) -> None:
         self._output = output
-        self._leaders = leaders
-        self.apart = apart
+        self._shape = rows.shape
+        # Stable, so that of equal scores the first leads, as in the form.
+        self._ranked = np.argsort(-rows, axis=1, kind="stable")[:, : 1 + RIVALS]
+        self.apart = _with_all_rivals(self._behind(rows), fill=np.inf)
 
     @classmethod
     def of(cls, outputs: Outputs, form: Top1Form) -> Margins | None:
         """The margins of an answer; None where it has no finite scores in rows of two or more."""
         rows = _rows(outputs, form.output)
-        if rows is None:
-            return None
-        # Stable, so that of equal scores the first leads, as in the form.
-        leaders = np.argsort(-rows, axis=1, kind="stable")[:, :2]
-        scores = np.take_along_axis(rows, leaders, axis=1)
-        return cls(form.output, leaders, scores[:, 0] - scores[:, 1])
+        return None if rows is None else cls(form.output, rows)
 
     def noise(self, other: Outputs) -> Floats | None:
-        """How much farther apart the same two scores lie in another profile's answer, row by row."""
+        """How much farther the same scores lie behind the same one in another profile's answer; [rows, RIVALS]."""
         rows = _rows(other, self._output)
-        if rows is None or len(rows) != len(self._leaders):
+        if rows is None or rows.shape != self._shape:
             return None
-        scores = np.take_along_axis(rows, self._leaders, axis=1)
-        noise: Floats = scores[:, 0] - scores[:, 1] - self.apart
-        return noise
+        behind = self._behind(rows)
+        return _with_all_rivals(behind - self.apart[:, : behind.shape[1]], fill=0.0)
+
+    def _behind(self, rows: Floats) -> Floats:
+        scores = np.take_along_axis(rows, self._ranked, axis=1)
+        behind: Floats = scores[:, :1] - scores[:, 1:]
+        return behind
+
+
+def _with_all_rivals(values: Floats, *, fill: float) -> Floats:
+    return np.pad(values, ((0, 0), (0, RIVALS - values.shape[1])), constant_values=fill)
 
 
 def forecast(margins: Sequence[Floats], noises: Sequence[Floats]) -> FlipForecast | None:
-    """Forecast from the margins of each input's rows and the noise in them; None without inputs.
+    """Forecast from the margins in each input's rows and the noise in them, [rows, rivals]; None without inputs.
 
     Example:
-        >>> margins, noises = [np.array([0.0]), np.array([1.0])], [np.array([-1e-7]), np.array([1e-7])]
+        >>> margins, noises = [np.array([[0.0]]), np.array([[1.0]])], [np.array([[-1e-7]]), np.array([[1e-7]])]
         >>> found = forecast(margins, noises)
         >>> found.expected, found.method, found.ties
         (2500.0, 'counted', 1)
     """
     if not margins:
         return None
-    all_margins, all_noises = np.concatenate(margins), np.sort(np.concatenate(noises))
-    ties = sum(bool((each == 0).any()) for each in margins)
-    counted = _counted(margins, all_margins, all_noises)
-    extrapolated = _extrapolated(all_margins, all_noises, rows_each=all_margins.size / len(margins))
+    rows = _Rows.of(margins, noises)
+    ties = sum(bool((each[:, 0] == 0).any()) for each in margins)
+    counted, extrapolated = _counted(rows), _extrapolated(rows)
     # A count that rests on few inputs says less than the density of all margins does, where that says more.
     is_sure = counted.shape >= _INPUTS_SURE or counted.rate >= extrapolated.rate
     method: Method = "counted" if is_sure and counted.rate else "extrapolated"
@@ -108,6 +126,36 @@ def forecast(margins: Sequence[Floats], noises: Sequence[Floats]) -> FlipForecas
     return FlipForecast(
         expected=rate * PER, low=low * PER, high=high * PER, method=method, ties=ties, inputs=len(margins)
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """The rows of all inputs, those first whose two leading scores lie closest together.
+
+    Attributes:
+        margins, noises: [rows, rivals].
+        inputs: which input each row is of.
+        input_count: how many there are.
+        alike: from how many rows of like margins noise is taken.
+    """
+
+    margins: Floats
+    noises: Floats
+    inputs: npt.NDArray[np.int64]
+    input_count: int
+    alike: int
+
+    @classmethod
+    def of(cls, margins: Sequence[Floats], noises: Sequence[Floats]) -> _Rows:
+        all_margins, all_noises = np.concatenate(margins), np.concatenate(noises)
+        order = np.argsort(all_margins[:, 0], kind="stable")
+        inputs = np.repeat(np.arange(len(margins)), [len(each) for each in margins])
+        alike = min(len(order), max(len(order) // _ALIKE_SHARE, _ALIKE_MIN), _ALIKE_MAX)
+        return cls(all_margins[order], all_noises[order], inputs[order], len(margins), alike)
+
+    @property
+    def per_input(self) -> float:
+        return len(self.margins) / self.input_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +179,36 @@ class _Estimate:
         return low, min(high + unseen, 1.0)
 
 
-def _counted(margins: Sequence[Floats], all_margins: Floats, all_noises: Floats) -> _Estimate:
+def _counted(rows: _Rows) -> _Estimate:
     """The mean over inputs of the share of noises that exceed the margin; its variance is that of a U-statistic."""
-    flips = np.searchsorted(all_noises, -all_margins, side="left") / all_noises.size
-    by_input = _any_of(flips, [each.size for each in margins])
+    count = len(rows.margins)
+    may_flip = int(np.searchsorted(rows.margins[:, 0], (-rows.noises).max()))  # no noise exceeds a larger margin
+    first = np.clip(np.arange(may_flip) - rows.alike // 2, 0, count - rows.alike)  # of the rows of like margins
+    flips, reached = np.zeros(count), np.zeros(count)
+    for place in range(rows.alike):
+        flip = (rows.noises[first + place] < -rows.margins[:may_flip]).any(axis=1)
+        flips[:may_flip] += flip
+        reached += np.bincount(first + place, weights=flip, minlength=count)
+    # Rows of an input are taken as independent.
+    stays = np.ones(rows.input_count)
+    np.multiply.at(stays, rows.inputs, 1 - flips / rows.alike)
+    by_input = 1 - stays
     rate = float(by_input.mean())
-    reached = np.searchsorted(np.sort(all_margins), -all_noises, side="left") / all_margins.size
-    rows_each = all_margins.size / len(margins)
-    variance = float(by_input.var()) / len(margins) + float(reached.var()) / all_noises.size * rows_each**2
-    return _Estimate(rate, rate**2 / variance if variance else float(len(margins)))
+    of_noise = float((reached / rows.alike).var()) / count * rows.per_input**2
+    variance = float(by_input.var()) / rows.input_count + of_noise
+    return _Estimate(rate, rate**2 / variance if variance else float(rows.input_count))
 
 
-def _extrapolated(all_margins: Floats, all_noises: Floats, *, rows_each: float) -> _Estimate:
+def _extrapolated(rows: _Rows) -> _Estimate:
     """The density of margins near zero times the mean noise towards it. Exact ties have none: they are counted."""
-    apart = np.sort(all_margins[all_margins > 0])
+    margins = rows.margins[:, 0]
+    apart = margins[margins > 0]
     closest = apart[: max(min(_SMALLEST_MAX, apart.size // 10), 1)]
     if not closest.size:
         return _Estimate(0.0, 1.0)
-    density = closest.size / (all_margins.size * float(closest[-1]))
-    rate = min(density * float(np.maximum(-all_noises, 0).mean()) * rows_each, 1.0)
+    density = closest.size / (margins.size * float(closest[-1]))
+    towards_zero = np.maximum(-rows.noises[: rows.alike, 0], 0)
+    rate = min(density * float(towards_zero.mean()) * rows.per_input, 1.0)
     # That margins are spread evenly is a guess: the interval is as wide as a fifth of those inputs would make it.
     return _Estimate(rate, max(closest.size / 5, 1.0))
 
@@ -160,10 +219,3 @@ def _rows(outputs: Outputs, output: str) -> Floats | None:
         return None
     rows: Floats = value.reshape(-1, value.shape[-1]).astype(np.float64)
     return rows if np.isfinite(rows).all() else None
-
-
-def _any_of(chances: Floats, sizes: Sequence[int]) -> Floats:
-    """The chance that any row of an input flips, from those of its rows, taken as independent."""
-    starts = np.cumsum([0, *sizes[:-1]])
-    by_input: Floats = 1 - np.multiply.reduceat(1 - chances, starts)
-    return by_input

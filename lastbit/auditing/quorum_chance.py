@@ -3,7 +3,8 @@
 For each input by itself: profiles of one class agree on it, so a quorum forms if enough of the drawn replicas fall
 into one class. Two classes can't both reach a quorum, since it is more than half, so the chances of the classes add
 up. Then the mean over inputs. With shares, replicas are drawn from an endless fleet (multinomial); with whole numbers
-from a fleet of that many machines, each drawn once (hypergeometric).
+from a fleet of that many machines, each drawn once (hypergeometric). Profiles that draw their order of summation anew
+belong to no class; fleets that have some are told by `drawn_chance`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, isfinite, sqrt
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from consensus.quorum import QuorumSystem
 from lastbit.did_you_mean import did_you_mean
 
-Classes = Sequence[Sequence[str]]
+Classes: TypeAlias = Sequence[Sequence[str]]
+How: TypeAlias = Literal["exact", "enumerated", "estimated"]
 
 
 class FleetError(ValueError):
@@ -31,12 +34,19 @@ class QuorumChance(msgspec.Struct, frozen=True, kw_only=True):
         form: what is voted on.
         mean: over the inputs tried.
         low, high: a 95 % interval for the mean over all inputs.
+        how: "exact" on each input; "enumerated": exact, too, with every order of those profiles run that draw it anew;
+            or "estimated" from some runs of these.
+        inputs: how many inputs it rests on.
+        runs: how often a profile that draws its order anew was run on each, at most; None without such profiles.
     """
 
     form: str
     mean: float
     low: float
     high: float
+    how: How
+    inputs: int
+    runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,16 @@ class FleetShares:
             reached += sum(self._of_class(weight, drawn, count) for count in range(quorum.threshold, drawn + 1))
         return reached
 
+    def refuse_too_few_for(self, quorum: QuorumSystem) -> None:
+        """Make sure that so many replicas can be drawn.
+
+        Raises:
+            FleetError: there are fewer machines.
+        """
+        machines = sum(self.weights.values())
+        if self.is_finite and machines < quorum.replicas:
+            raise FleetError(f"fleet: {machines:g} machines for {quorum.replicas} replicas; at least as many")
+
     def _of_class(self, weight: float, drawn: int, count: int) -> float:
         """The chance that just `count` of the drawn replicas are of a class of that weight."""
         if not self.is_finite:
@@ -116,13 +136,21 @@ def quorum_chance(
     Raises:
         FleetError: a finite fleet of fewer machines than replicas, or no input.
     """
-    machines = sum(fleet.weights.values())
-    if fleet.is_finite and machines < quorum.replicas:
-        raise FleetError(f"fleet: {machines:g} machines for {quorum.replicas} replicas; at least as many")
-    inputs = sum(by_input.values())
+    fleet.refuse_too_few_for(quorum)
+    return mean_over_inputs(form, [(fleet.chance(classes, quorum), count) for classes, count in by_input.items()])
+
+
+def mean_over_inputs(
+    form: str, chances: Sequence[tuple[float, int]], *, how: How = "exact", runs: int | None = None
+) -> QuorumChance:
+    """The mean of chances, each with the number of inputs that have it.
+
+    Raises:
+        FleetError: there is no input.
+    """
+    inputs = sum(count for _, count in chances)
     if not inputs:
         raise FleetError("fleet: no input was tried")
-    chances = [(fleet.chance(classes, quorum), count) for classes, count in by_input.items()]
     mean = sum(chance * count for chance, count in chances) / inputs
     variance = sum((chance - mean) ** 2 * count for chance, count in chances) / inputs
     # Beside the spread of what was seen: a share of 3 in so many inputs may divide the profiles in a way of its own.
@@ -133,6 +161,9 @@ def quorum_chance(
         mean=mean,
         low=max(mean * (1 - unseen) - half, 0.0),
         high=min(mean + (1 - mean) * unseen + half, 1.0),
+        how=how,
+        inputs=inputs,
+        runs=runs,
     )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from lastbit import wording
 from lastbit.auditing.findings import Audit, Changes, KnobFound, Pair
 from lastbit.auditing.knobs import REFERENCE
+from lastbit.auditing.quorum_chance import QuorumChance
 from lastbit.auditing.rounding_chance import RoundingChance
 from lastbit.intervals import Rate
 from lastbit.layout import Layout
@@ -34,7 +35,7 @@ def render(audit: Audit, *, width: int | None = None) -> Text:
     """
     layout = Layout(width, label_width=_LABEL_WIDTH)
     text = Text()
-    text.append(layout.hanging(audit.model, what_was_tried(audit), gap=3) + "\n\n")
+    text.append(layout.hanging(subject(audit), what_was_tried(audit), gap=3) + "\n\n")
     text.append(layout.line("  ", outcome(audit)), style="bold green" if _is_one_class(audit) else "bold yellow")
     text.append("\n\n")
     for block in (_classes, _apart, _origins, _flips, _rounding, _invariances, _knobs, _trust, _changes):
@@ -104,10 +105,16 @@ def _is_one_class(audit: Audit) -> bool:
     return not audit.fails_on("classes")
 
 
+def subject(audit: Audit) -> str:
+    """The model, or the two of them."""
+    return audit.model if audit.other_model is None else f"{audit.model} and {audit.other_model.name}"
+
+
 def what_was_tried(audit: Audit) -> str:
     """Profiles, inputs and seed, in one line."""
+    profiles = wording.counted(len(audit.profiles), "profile")
     parts = [
-        wording.counted(len(audit.profiles), "profile"),
+        profiles if audit.other_model is None else f"both under {audit.other_model.profile}",
         f"{wording.counted(audit.inputs_done, 'input')} of {audit.inputs}",
         f"seed {audit.seed}",
     ]
@@ -124,10 +131,11 @@ def outcome(audit: Audit) -> str:
 
 def _outcome_by(audit: Audit, form: str, *, is_first: bool) -> str:
     name, count = {"top1": "top 1"}.get(form, form), len(audit.classes[form])
+    all_of_them, each = ("all profiles", "profile") if audit.other_model is None else ("both models", "model")
     if audit.is_one_class(form) and is_first:
-        return "all profiles give the same bytes" if form == "bytes" else f"all profiles give the same {name}"
+        return f"{all_of_them} give the same {name}"
     if not count:
-        return f"no profile agrees with itself by {name}"
+        return f"no {each} agrees with itself by {name}"
     number = "one" if count == 1 else str(count)
     return f"{number} {'class' if count == 1 else 'classes'} by {name}" if is_first else f"{number} by {name}"
 
@@ -269,10 +277,22 @@ def _trust(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row("beware", sentence)
     for chance in audit.quorum:
         what = f"{audit.replicas} replicas of {audit.fleet} form a quorum on {chance.form} with probability "
-        told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g})"
+        told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g}; {rests_on(chance)})"
         yield layout.row("quorum", what + told)
     if audit.advice is not None:
         yield layout.row("advice", audit.advice)
+
+
+def rests_on(chance: QuorumChance) -> str:
+    """How the chance of a quorum was found, and from how much."""
+    on = f"on {wording.counted(chance.inputs, 'input')}"
+    match chance.how:
+        case "exact":
+            return f"exact {on}"
+        case "enumerated":
+            return f"enumerated: all orders run, up to {chance.runs:,}, {on}"
+        case "estimated":
+            return f"estimated from up to {chance.runs:,} runs of a profile {on}"
 
 
 def _changes(audit: Audit, layout: Layout) -> Iterator[str]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from consensus.quorum import QuorumSystem
 from lastbit.auditing.advice import advice_of
+from lastbit.auditing.drawn_chance import drawn_quorum_chance
 from lastbit.auditing.findings import Audit, Counterexample, KnobFound, Pair, Profile, Verdict
 from lastbit.auditing.invariance import invariances_of
 from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
@@ -49,7 +50,7 @@ def found_by(
         profiles=tuple(_profile(measuring, name, each) for name, each in chosen.items()),
         classes=classes,
         pairs=_pairs(measuring),
-        origins=() if interrupted else origins_of(measuring, material.model),
+        origins=() if interrupted else origins_of(measuring),
         knobs=knobs,
         live_in_combination=_live_in_combination(knobs),
         invariances=invariances_of(knobs) if measuring.inputs_done else (),
@@ -64,13 +65,25 @@ def found_by(
 
 def with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str, quorum: QuorumSystem) -> Audit:
     """The same, with the chance that replicas drawn from a fleet form a quorum."""
-    homeless = [name for name in fleet.weights if name not in measuring.by_bytes.names]
+    homeless = [name for name in fleet.weights if not _speaks(measuring, name)]
     if homeless or not found.inputs_done:
         what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
         warning = f"the chance of a quorum cannot be told: {what}"
         return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
-    chances = tuple(quorum_chance(form, fleet, measuring.divisions[form], quorum) for form in found.forms)
+    runs = measuring.drawn_runs
+    chances = tuple(
+        quorum_chance(form, fleet, measuring.divisions[form], quorum)
+        if runs is None
+        else drawn_quorum_chance(form, fleet, runs, quorum)
+        for form in found.forms
+    )
     return replace(found, fleet=text, replicas=quorum.replicas, quorum=chances)
+
+
+def _speaks(measuring: Measuring, name: str) -> bool:
+    """Is it known what a profile says, for sure or by chance? It is not of one that does not repeat itself."""
+    is_drawn = name in measuring.drawn and not measuring.tried[name].unrepeatable
+    return is_drawn or name in measuring.by_bytes.names
 
 
 def _profile(measuring: Measuring, name: str, named: NamedProfile) -> Profile:

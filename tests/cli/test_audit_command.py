@@ -89,6 +89,24 @@ def test_a_difference_is_a_gate_too() -> None:
     assert exit_code_of(["diff", "digits-mlp", "ref", "noprepack", "--samples", "3", "--fail-on", "classes"]) == 7
 
 
+def test_two_model_files_are_named_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(own_models.dense(tmp_path / name)) for name in ("one.onnx", "two.onnx")]
+    assert exit_code_of(["diff", *paths, "--samples", "3", "--profile", "opt-off", "--fail-on", "classes"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("one.onnx and two.onnx   both under opt-off · 3 inputs of generated: x float32 [1, 8]")
+    assert "both models give the same bytes" in out
+    assert exit_code_of(["diff", *paths, "ref", "--profile", "ref"]) == 2
+    assert "--profile is for two models" in capsys.readouterr().err
+
+
+def test_models_that_cannot_be_compared_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = own_models.dense(tmp_path / "one.onnx"), own_models.mask(tmp_path / "two.onnx")
+    assert exit_code_of(["diff", str(one), str(two)]) == 2
+    assert 'one.onnx has the inputs "x", two.onnx "b"' in capsys.readouterr().err
+    assert exit_code_of(["diff", str(one), "nope.onnx"]) == 2
+    assert "nope.onnx: no such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
