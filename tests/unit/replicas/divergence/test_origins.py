@@ -42,6 +42,18 @@ def exact(*, x: Array | None = None) -> Watched:
     return watch(made, OFF, {"x": whole(2, 3) if x is None else x})
 
 
+def test_a_shape_that_the_optimiser_writes_otherwise_is_no_origin() -> None:
+    made = watched_models.reshaped_by_its_own_size()
+    x = {"x": numbers(2, 16, 16, seed=7)}
+    ref, off = watch(made, ALL, x), watch(made, OFF, x)
+
+    assert ref.values[TensorKey("shape")].tolist() != off.values[TensorKey("shape")].tolist()
+    found = divergence(ref, off)
+    assert found.tensor == TensorKey("y")
+    assert [each.op_type for each in found.nodes_b] == GELU_NODES
+    assert found.others == 0
+
+
 def bumped(array: Array, element: int, steps: int = 1) -> Array:
     moved = array.copy()
     moved.reshape(-1).view(np.int32)[element] += steps
