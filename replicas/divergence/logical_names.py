@@ -72,6 +72,16 @@ class ModelNodes:
         order = {name: number for number, name in enumerate(self._readers)}
         return sorted(seen, key=lambda name: order.get(name, len(order)))
 
+    def before_identities(self, tensor: str) -> str:
+        """The tensor that a chain of Identity nodes hands on under this name; its own name where there is none."""
+        seen = {tensor}
+        while tensor in self._makers and self._makers[tensor].op_type == "Identity":
+            tensor = self._makers[tensor].input[0]
+            if tensor in seen:
+                break
+            seen.add(tensor)
+        return tensor
+
     def is_only_a_shape(self, tensor: str) -> bool:
         """Whether nothing reads a tensor but Reshape, as the shape to bring another into.
 

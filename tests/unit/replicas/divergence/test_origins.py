@@ -239,6 +239,19 @@ def test_inside_an_if_the_branch_and_its_nodes_are_named(opset: int) -> None:
     assert str(found.nodes_a[0]) == 'Div that makes "divided" in y/then_branch'
 
 
+def test_an_identity_behind_an_if_which_the_optimiser_drops_does_not_hide_the_branch() -> None:
+    proto = gelu_in_a_branch().proto()
+    proto.graph.node[0].output[0] = "chosen"
+    proto.graph.node.append(node("Identity", ["chosen"], ["y"]))
+    made = Model.from_bytes(proto.SerializeToString(), name="branches")
+    x = {**X, "c": np.array(True)}
+    found = divergence(watch(made, OFF, x), watch(made, ALL, x))
+
+    assert found.tensor == TensorKey("g", (Step("chosen", "then_branch"),))
+    assert [each.op_type for each in found.nodes_a] == GELU_NODES
+    assert [each.op_type for each in found.nodes_b] == ["Gelu"]
+
+
 def test_the_branch_that_is_not_taken_does_not_count() -> None:
     x = {**X, "c": np.array(False)}
 
