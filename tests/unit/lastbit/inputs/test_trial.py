@@ -56,7 +56,8 @@ def test_the_inputs_that_a_failure_is_about_are_named(halves: Model, words: str,
 
 
 def test_a_failure_inside_a_branch_is_about_what_the_node_in_there_reads() -> None:
-    text = """<ir_version: 9, opset_import: ["" : 17]> g (float[1, n] wave, int64 rate, float[4] other) => (float[1, m] y) {
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+        g (float[1, n] wave, int64 rate, float[4] other) => (float[1, m] y) {
         fast = Constant <value = int64 {16000}> ()
         c = Equal (rate, fast)
         y = If (c) <then_branch = t () => (float[1, p] a) { a = Identity (wave) },
