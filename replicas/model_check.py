@@ -14,6 +14,7 @@ from replicas.random_nodes import draws_random_numbers
 
 MESSAGE_CHARACTERS_MAX = 300
 NAME_BYTES_SHOWN = 40
+IR_OF_FREE_INITIALIZERS = 4
 
 
 class ModelError(ValueError):
@@ -87,7 +88,7 @@ def reason_of_randomness(proto: onnx.ModelProto) -> str | None:
 
 def _check_validity(proto: onnx.ModelProto, content: bytes, where: str) -> None:
     try:
-        onnx.checker.check_model(_with_ranks(proto, content))
+        onnx.checker.check_model(_as_runtimes_take_it(proto, content))
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         refuse(where, f"is no valid ONNX model: {reason[:MESSAGE_CHARACTERS_MAX] or 'the checker gives no reason'}")
@@ -136,16 +137,26 @@ def _check_types(proto: onnx.ModelProto, where: str) -> None:
                 refuse(where, f'"{value.name}" has element type {element}, which ONNX does not define')
 
 
-def _with_ranks(proto: onnx.ModelProto, content: bytes) -> bytes:
-    """The model with a shape on every input and output: the checker asks for one, runtimes do without."""
-    if all(_has_rank(value) for value in (*proto.graph.input, *proto.graph.output)):
+def _as_runtimes_take_it(proto: onnx.ModelProto, content: bytes) -> bytes:
+    """The model without what the checker minds and runtimes do not.
+
+    The checker asks for a shape on every input and output, and of files before IR version 4 that each initializer is
+    an input as well.
+    """
+    given = {value.name for value in proto.graph.input}
+    is_strict = proto.ir_version < IR_OF_FREE_INITIALIZERS and any(
+        tensor.name not in given for tensor in proto.graph.initializer
+    )
+    if not is_strict and all(_has_rank(value) for value in (*proto.graph.input, *proto.graph.output)):
         return content
-    ranked = onnx.ModelProto()
-    ranked.CopyFrom(proto)
-    for value in (*ranked.graph.input, *ranked.graph.output):
+    taken = onnx.ModelProto()
+    taken.CopyFrom(proto)
+    if is_strict:
+        taken.ir_version = IR_OF_FREE_INITIALIZERS
+    for value in (*taken.graph.input, *taken.graph.output):
         if not _has_rank(value):
             value.type.tensor_type.shape.SetInParent()
-    return bytes(ranked.SerializeToString())
+    return bytes(taken.SerializeToString())
 
 
 def _has_rank(value: onnx.ValueInfoProto) -> bool:

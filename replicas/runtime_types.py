@@ -46,5 +46,6 @@ def plain_session(content: bytes) -> ort.InferenceSession:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_mem_reuse = False  # planning it takes long on a large graph, for a session that seldom runs
     # Without the fallback's prints on stdout: a graph that cannot run is an answer here.
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)

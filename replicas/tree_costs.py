@@ -16,8 +16,11 @@ def comparisons_per_row(node: onnx.NodeProto) -> int:
         node: a tree ensemble of the domain ai.onnx.ml, in the old form (a tree number for each node) or the new.
     """
     lists = {each.name: each.ints for each in node.attribute}
-    edges = _edges_by_root(lists) if node.op_type == "TreeEnsemble" else _edges_by_tree(node, lists)
-    return sum(max(_depth(root, children), 1) for root, children in edges)
+    if node.op_type == "TreeEnsemble":
+        children = _children_of_branches(lists)
+        # A leaf has no entry of its own here, so that the step down to it is counted by adding one.
+        return sum(_depth(root, children) + 1 for root in lists.get("tree_roots", ()))
+    return sum(max(_depth(root, children), 1) for root, children in _edges_by_tree(node, lists))
 
 
 Children = Mapping[int, tuple[int, ...]]
@@ -41,7 +44,8 @@ def _edges_by_tree(node: onnx.NodeProto, lists: Mapping[str, Sequence[int]]) -> 
     return [(roots[tree], children) for tree, children in trees.items()]
 
 
-def _edges_by_root(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, Children]]:
+def _children_of_branches(lists: Mapping[str, Sequence[int]]) -> Children:
+    """The branches of all trees, which one numbering covers: made once, for a model may have thousands of trees."""
     branches = zip(
         lists.get("nodes_truenodeids", ()),
         lists.get("nodes_trueleafs", ()),
@@ -49,12 +53,10 @@ def _edges_by_root(lists: Mapping[str, Sequence[int]]) -> list[tuple[int, Childr
         lists.get("nodes_falseleafs", ()),
         strict=False,
     )
-    children = {
+    return {
         number: tuple(child for child, leaf in ((if_true, true_leaf), (if_false, false_leaf)) if not leaf)
         for number, (if_true, true_leaf, if_false, false_leaf) in enumerate(branches)
     }
-    # A leaf has no entry of its own here, so that the step down to it is counted by adding one.
-    return [(-1 - index, {**children, -1 - index: (root,)}) for index, root in enumerate(lists.get("tree_roots", ()))]
 
 
 def _depth(root: int, children: Children) -> int:

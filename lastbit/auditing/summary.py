@@ -57,7 +57,7 @@ def found_by(
         fleet=None,
         replicas=None,
         quorum=(),
-        warnings=warnings_of(measuring),
+        warnings=warnings_of(measuring, material.inputs),
         advice=advice_of(measuring) if measuring.turns_knobs else None,
         environment=current_environment(),
     )

@@ -11,7 +11,7 @@ from lastbit.inputs.domains import Domain, element_dtype
 from lastbit.inputs.input_set import Array, InputsError, RequestInput, content_key, frozen
 from lastbit.inputs.options import Overrides
 from lastbit.inputs.plan import InputPlan, plan_inputs
-from lastbit.inputs.trial import blamed_inputs, run_once, shortened
+from lastbit.inputs.trial import allowed_indices, blamed_inputs, run_once, shortened
 from replicas.model import Model
 from simcore.streams import Streams
 
@@ -91,6 +91,7 @@ def _try_once(model: Model, plan: InputPlan, request: RequestInput) -> None:
     if not words:
         return
     blamed = blamed_inputs(model, words)
+    allowed = allowed_indices(words)
     lines = [
         f"{model.name}: cannot run on the inputs made for it, nothing was run",
         "",
@@ -100,6 +101,8 @@ def _try_once(model: Model, plan: InputPlan, request: RequestInput) -> None:
         f"  to change that     {'  '.join(plan.options(blamed))}",
         "  or your own        --inputs FILE.npz",
     ]
+    if allowed is not None:
+        lines.insert(-2, f"  indices allowed    {allowed[0]}:{allowed[1]}")
     raise InputsError("\n".join(lines))
 
 

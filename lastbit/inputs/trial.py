@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx
 
+from lastbit.inputs.index_uses import INDEX_USES
 from lastbit.inputs.input_set import Array, InputsError
-from replicas.graph_walk import subgraphs
+from replicas.graph_names import used_names
+from replicas.graph_walk import nodes_at_any_depth, standard_domain
 from replicas.model import Model
 
 WORDS_MAX = 240
@@ -17,6 +19,7 @@ _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SOURCE = re.compile(r"\S+\.(cc|h):\d+ ([^()]*\([^()]*\) (const )?|\w+ )?(\[with [^]]*\] )?")
 _PREAMBLE = re.compile(r"Status Message: |Non-zero status code returned while ")
 _NODE = re.compile(r"running (\w+) node\. Name:'([^']*)'")
+_ALLOWED = re.compile(r"must be within the inclusive range \[-?\d+, *(\d+)\]")
 
 
 def run_once(model: Model, tensors: Mapping[str, Array]) -> str:
@@ -58,34 +61,55 @@ def shortened(words: str) -> str:
 
 
 def blamed_inputs(model: Model, words: str) -> tuple[str, ...]:
-    """The inputs that a failure is about: named in it, else those that the failing node depends on, else all."""
+    """The inputs that a failure is about: named in it, else those that the failing node depends on, else all.
+
+    A node inside a branch or a body fails together with the nodes around it, which stand before it in the words.
+    """
     names = tuple(spec.name for spec in model.inputs)
     named = tuple(name for name in names if re.search(rf"(input|feed)[^:]*: *{re.escape(name)}(\W|$)", words))
     if named:
         return named
-    failing = _NODE.search(words)
-    ancestors = _ancestors(model.proto().graph, failing.group(1), failing.group(2)) if failing else set()
-    return tuple(name for name in names if name in ancestors) or names
+    nodes = [located.node for located in nodes_at_any_depth(model.proto())]
+    for operator, node_name in reversed(_NODE.findall(words)):
+        failing = [node for node in nodes if (node.op_type, node.name) == (operator, node_name)]  # names may be empty
+        ancestors = _ancestors(nodes, (name for node in failing for name in _at_fault(node, words)))
+        blamed = tuple(name for name in names if name in ancestors)
+        if blamed:
+            return blamed
+    return names
 
 
-def _ancestors(graph: onnx.GraphProto, operator: str, node_name: str) -> set[str]:
-    """Every value that the nodes of that operator and name depend on; a name may be empty, and then shared."""
-    nodes = _nodes(graph)
+def allowed_indices(words: str) -> tuple[int, int] | None:
+    """The least and the greatest index that would have been taken, where onnxruntime says so; none counts from the end.
+
+    Example:
+        >>> allowed_indices("indices element out of data bounds, idx=9 must be within the inclusive range [-7,6]")
+        (0, 6)
+    """
+    told = _ALLOWED.search(words)
+    return (0, int(told.group(1))) if told else None
+
+
+def _at_fault(node: onnx.NodeProto, words: str) -> tuple[str, ...]:
+    """What a failing node reads: of one that picks rows, the rows to pick, where these are out of bounds."""
+    read = tuple(sorted(used_names([node])))
+    if allowed_indices(words) is None:
+        return read
+    domain = standard_domain(node.domain)
+    indices = tuple(
+        name for place, name in enumerate(node.input) if (domain, node.op_type, place) in INDEX_USES and name
+    )
+    return indices or read
+
+
+def _ancestors(nodes: Iterable[onnx.NodeProto], names: Iterable[str]) -> set[str]:
+    """Every value that some values depend on, these among them."""
     makers = {output: node for node in nodes for output in node.output}
-    failing = (node for node in nodes if (node.op_type, node.name) == (operator, node_name))
-    waiting = [name for node in failing for name in node.input]
+    waiting = list(names)
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(makers[name].input if name in makers else ())
+            waiting.extend(used_names([makers[name]]) if name in makers else ())
     return found
-
-
-def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    nodes = list(graph.node)
-    for node in graph.node:
-        for subgraph in subgraphs(node):
-            nodes.extend(_nodes(subgraph))
-    return nodes

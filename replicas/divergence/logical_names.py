@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import onnx
 
 from replicas.graph_names import used_names
-from replicas.graph_walk import nodes_at_any_depth, standard_domain
+from replicas.graph_walk import graphs_at_any_depth, nodes_at_any_depth, standard_domain
 from replicas.precision_fp64 import SUFFIX as FP64_SUFFIX
 
 BLOCKED_DOMAIN = "com.microsoft.nchwc"
@@ -45,6 +45,7 @@ class ModelNodes:
         self._makers: dict[str, onnx.NodeProto] = {}
         self._positions: dict[str, int] = {}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
+        self._given = {each.name for graph in graphs_at_any_depth(proto) for each in graph.output}
         for position, located in enumerate(nodes_at_any_depth(proto), start=1):
             self._positions.update(dict.fromkeys(located.node.output, position))
             self._makers.update((name, located.node) for name in located.node.output if name)
@@ -70,6 +71,29 @@ class ModelNodes:
                 ahead.extend(used_names([self._makers[name]]) - seen - set(borders))
         order = {name: number for number, name in enumerate(self._readers)}
         return sorted(seen, key=lambda name: order.get(name, len(order)))
+
+    def before_identities(self, tensor: str) -> str:
+        """The tensor that a chain of Identity nodes hands on under this name; its own name where there is none."""
+        seen = {tensor}
+        while tensor in self._makers and self._makers[tensor].op_type == "Identity":
+            tensor = self._makers[tensor].input[0]
+            if tensor in seen:
+                break
+            seen.add(tensor)
+        return tensor
+
+    def is_only_a_shape(self, tensor: str) -> bool:
+        """Whether nothing reads a tensor but Reshape, as the shape to bring another into.
+
+        Shapes may be written in several ways (-1 and 0 stand for what the reshaped tensor tells), and the optimiser
+        writes them in its own: only what comes out of the Reshape says whether two mean the same.
+        """
+        readers = self._readers.get(tensor, [])
+        return (
+            bool(readers)
+            and tensor not in self._given
+            and all(node.op_type == "Reshape" and node.input[0] != tensor for node in readers)
+        )
 
     def operator(self, tensor: str) -> str:
         """The operator that makes a tensor."""

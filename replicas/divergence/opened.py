@@ -56,6 +56,8 @@ class OpenedNode:
 
     Args:
         name: for people.
+        anchor: what its graphs are found by in any form of the model: its first output, as the model's own node has
+            it. Optimisation may lose a node's name, and call its output as an Identity behind it did.
         inputs: the tensors that it reads; "" for one left out.
         outputs: those that it makes.
         holds_graphs: whether it is an If, a Loop or the like.
@@ -64,6 +66,7 @@ class OpenedNode:
     """
 
     name: NodeName
+    anchor: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     holds_graphs: bool = False
@@ -210,7 +213,9 @@ class _Opener:
             inside = operators - {"Loop"} if node.op_type == "Loop" else operators
             bodies = self._bodies(node, types, constants, inside)
             self._hand_out(node, graph, bodies)
-        return OpenedNode(name, inputs, outputs, bool(graphs), tuple(captured), bodies)
+        made = next((each for each in outputs if each), name.name)
+        anchor = self._model.before_identities(made)
+        return OpenedNode(name, anchor, inputs, outputs, bool(graphs), tuple(captured), bodies)
 
     def _bodies(
         self,

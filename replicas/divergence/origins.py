@@ -191,7 +191,7 @@ class _Comparison:
         self._graphs = _Graph(a), _Graph(b)
         names = _names_that_match(a, b)
         self._common = frozenset(key for key in a.values if key in b.values and key.name in names)
-        self._are_equal = cache(lambda key: _difference(a.values[key], b.values[key]) is None)
+        self._are_equal = cache(self._is_equal)
         self._unlike_weights = _unlike_weights(a.watch, b.watch)
         self._model = a.watch.model_nodes
         self._common_names = frozenset(key.name for key in self._common)
@@ -232,6 +232,9 @@ class _Comparison:
             if not weights and all(self._are_equal(border) for border in a.borders | b.borders):
                 found.setdefault((a.nodes, b.nodes), _Origin(key, a, b, None))
         return list(found.values())
+
+    def _is_equal(self, key: TensorKey) -> bool:
+        return self._model.is_only_a_shape(key.name) or _difference(self._a.values[key], self._b.values[key]) is None
 
     def _unlike_weights_of(self, key: TensorKey) -> list[str]:
         """The differing weights that the model makes a tensor from, the common tensors before it aside."""

@@ -15,7 +15,7 @@ class Step:
     """One step into a node that holds graphs.
 
     Args:
-        node: the first output of the If or Loop: optimisation keeps it, while it may lose the node's name.
+        node: the first output of the If or Loop in the model: optimisation may lose the node's own name.
         branch: "then_branch", "else_branch" or "body".
         iteration: of a Loop, from 0; None for a branch.
     """

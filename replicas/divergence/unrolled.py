@@ -84,7 +84,7 @@ class Execution:
         branch = "then_branch" if np.asarray(condition).reshape(-1)[0] else "else_branch"
         body = node.bodies[branch]
         inner = dict(scope)
-        inside = (*place, Step(_anchor(node), branch))
+        inside = (*place, Step(node.anchor, branch))
         self._run(body.graph, inside, inner, _through(body, fetch))
         return _given(body, inside, inner)
 
@@ -96,17 +96,13 @@ class Execution:
         carried = [scope.get(name, TensorKey(name, place)) for name in node.inputs[2:]]
         scanned: list[TensorKey] = []
         for iteration in range(iterations):
-            inside = (*place, Step(_anchor(node), "body", iteration))
+            inside = (*place, Step(node.anchor, "body", iteration))
             counters = {name: TensorKey(name, inside) for name in body.graph.inputs[:2]}
             inner = {**scope, **counters, **dict(zip(body.graph.inputs[2:], carried, strict=True))}
             self._run(body.graph, inside, inner, _through(body, fetch, iteration))
             _, *given = _given(body, inside, inner)
             carried, scanned = given[: len(carried)], scanned + given[len(carried) :]
         return (*carried, *scanned) if iterations else ()
-
-
-def _anchor(node: OpenedNode) -> str:
-    return next((name for name in node.outputs if name), node.name.name)
 
 
 def _given(body: OpenedBody, place: Place, scope: Mapping[str, TensorKey]) -> tuple[TensorKey, ...]:

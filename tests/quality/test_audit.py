@@ -147,6 +147,46 @@ def test_an_output_that_depends_on_no_input_is_warned_of(tmp_path: Path) -> None
     assert not audit.fails_on("classes")
 
 
+def test_of_several_outputs_the_one_that_never_changes_is_named(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Exp", ["x"], ["y"]),
+        helper.make_node("Mul", ["x", "zero"], ["nought"]),
+        helper.make_node("Cos", ["nought"], ["still"]),
+    ]
+    outputs = {"y": ("float32", [4]), "still": ("float32", [4])}
+    weights = {"zero": np.float32(0)}
+    path = own_models.write(tmp_path / "two.onnx", nodes, {"x": ("float32", [4])}, outputs, weights)
+    audit = lastbit.audit(path, profiles=chosen("ref", "opt-off"), samples=5)
+
+    assert audit.warnings == (
+        'output "still" was the same for all 5 inputs looked at: it tells nothing of the settings',
+    )
+
+
+def test_an_input_that_reaches_no_output_is_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Exp", ["x"], ["y"]), helper.make_node("Neg", ["idle"], ["unused"])]
+    inputs = {"x": ("float32", [4]), "idle": ("float32", [4]), "steady_mask": ("int64", [1])}
+    path = own_models.write(tmp_path / "idle.onnx", nodes, inputs, {"y": ("float32", [4])})
+    audit = lastbit.audit(path, profiles=chosen("ref", "opt-off"), samples=5)
+
+    assert audit.warnings == ('input "idle" changes nothing: the output stayed the same with 4 other values of it',)
+
+
+def test_a_precision_that_changes_nothing_says_what_it_found_to_change(tmp_path: Path) -> None:
+    path = own_models.write(
+        tmp_path / "whole.onnx",
+        [helper.make_node("Sign", ["x"], ["s"]), helper.make_node("Neg", ["s"], ["y"])],
+        {"x": ("float32", [4])},
+        {"y": ("float32", [4])},
+    )
+    audit = lastbit.audit(path, profiles=chosen("ref", "fp16-weights", "fp64", "opt-off"), samples=5)
+
+    assert audit.warnings == (
+        "fp16-weights has the bits of ref: 0 weights were there to be rounded",
+        "fp64 has the bits of ref: it computes 2 of 2 nodes with floats in fp64, and nothing inside If, Loop or trees",
+    )
+
+
 def test_the_node_where_it_begins_is_the_only_one_that_is_sensitive_to_order(tmp_path: Path) -> None:
     """Sums of small whole numbers are exact in any order; one product of fractions among them is not."""
     rng = np.random.default_rng(5)

@@ -118,6 +118,20 @@ def feed_forward() -> Model:
     return model(nodes, {"x": ("float32", (1, 256))}, {"y": ("float32", (1, 8))}, weights)
 
 
+def reshaped_by_its_own_size() -> Model:
+    """A Reshape whose shape the graph puts together, as exporters do, and a Gelu behind it."""
+    nodes = [
+        node("Shape", ["x"], ["sizes"]),
+        node("Gather", ["sizes", "first"], ["rows"]),
+        node("Unsqueeze", ["rows", "axis"], ["leading"]),
+        node("Concat", ["leading", "rest"], ["shape"], axis=0),
+        node("Reshape", ["x", "shape"], ["flat"]),
+        *gelu("flat", "y"),
+    ]
+    weights = GELU | {"first": np.int64(0), "axis": np.int64([0]), "rest": np.int64([-1])}
+    return model(nodes, {"x": ("float32", ("n", 16, 16))}, {"y": ("float32", None)}, weights)
+
+
 def gelu_in_a_branch(*, opset: int = 17) -> Model:
     """An If whose one branch has a Gelu, and whose other has exact nodes alone."""
     then = graph([node("Neg", ["x"], ["n"]), *gelu("n", "g")], {}, {"g": ("float32", (1, 256))})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from onnx.parser import parse_model
 
 from replicas.cost import compute_ns, node_costs, operations
 from replicas.model import Model
+from replicas.tree_costs import comparisons_per_row
 
 Array = NDArray[Any]
 HEADER = '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1, "ai.onnx.ml" : 3]>'
@@ -92,6 +94,32 @@ def test_trees_count_their_depth_for_each_row() -> None:
     model = Model.from_bytes(proto.SerializeToString(), name="trees")
     assert operations(model, {"x": (1, 2)}) == 1 + 2
     assert operations(model, {"x": (10, 2)}) == 10 * (1 + 2)
+
+
+def test_trees_in_the_new_form_count_the_same() -> None:
+    # Tree 0: a branch with two leaves. Tree 1: a branch, below it another and one leaf, below that two leaves.
+    node = helper.make_node(
+        "TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", tree_roots=[0, 1],
+        nodes_truenodeids=[0, 2, 3], nodes_trueleafs=[1, 0, 1],
+        nodes_falsenodeids=[1, 2, 4], nodes_falseleafs=[1, 1, 1],
+    )  # fmt: skip
+    assert comparisons_per_row(node) == 1 + 2
+
+
+def test_many_trees_are_walked_without_a_copy_of_all_branches_for_each() -> None:
+    trees = 2_000
+    each, leaves = list(range(trees)), [1] * trees
+    node = helper.make_node(
+        "TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", tree_roots=each,
+        nodes_truenodeids=each, nodes_trueleafs=leaves, nodes_falsenodeids=each, nodes_falseleafs=leaves,
+    )  # fmt: skip
+    tracemalloc.start()
+    try:
+        assert comparisons_per_row(node) == trees
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 << 20
 
 
 def test_the_dearer_branch_of_an_if_counts_and_a_loop_as_often_as_it_says() -> None:

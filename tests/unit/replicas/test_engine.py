@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
@@ -215,6 +216,24 @@ def test_an_order_that_is_missing_or_does_not_fit_is_refused(with_order, order):
 def test_an_order_for_a_graph_that_takes_none_is_refused(dense, x):
     with pytest.raises(EngineError, match="takes no order of summation"):
         OnnxRuntimeEngine(dense, PLAIN).run(x, np.zeros((1, 4), np.int64))
+
+
+def test_memory_is_planned_as_the_runtime_ships_it_and_not_at_all_for_a_reordered_graph(dense, x, monkeypatch):
+    given = []
+    made = onnxruntime.InferenceSession
+
+    def session(content, options, **rest):
+        given.append(options.enable_mem_reuse)
+        return made(content, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    OnnxRuntimeEngine(dense, PLAIN)
+    split = OnnxRuntimeEngine(dense, NumericProfile(summation=KSplit(slices=4)))
+    order = np.zeros(split.order_shape, np.int64) + np.arange(4)
+
+    assert given == [True, False]
+    planned = made(split.prepared.content, providers=["CPUExecutionProvider"])
+    assert planned.run(None, {**x, ORDER_INPUT: order})[0].tobytes() == split.run(x, order)["y"].tobytes()
 
 
 def test_equal_profiles_share_an_engine_and_unequal_settings_do_not(dense):

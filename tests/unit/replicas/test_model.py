@@ -57,6 +57,14 @@ def test_types_that_are_no_plain_tensors_are_told_in_words() -> None:
     ]
 
 
+def test_an_old_file_need_not_list_its_initializers_as_inputs() -> None:
+    proto = parse_model('<ir_version: 3, opset_import: ["" : 7]> g (float[2] x) => (float[2] y) { y = Mul (x, w) }')
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float32), "w"))
+    model = Model.from_bytes(proto.SerializeToString(), name="old")
+    assert [spec.name for spec in model.inputs] == ["x"]
+    assert model.proto().ir_version == 3
+
+
 def test_an_initializer_that_is_listed_as_an_input_is_none() -> None:
     proto = parsed("g (float[2] x, float[2] w) => (float[2] y) { y = Add(x, w) }")
     proto.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float32), "w"))

@@ -182,6 +182,7 @@ def test_an_index_that_cannot_be_bounded_is_named_and_its_worst_value_is_tried(e
     with pytest.raises(InputsError) as caught:
         generated(model)
     assert "about              ids\n" in str(caught.value)
+    assert "indices allowed    0:4\n" in str(caught.value)
     assert "--range ids=0:9" in str(caught.value)
     with pytest.raises(InputsError, match="out of data bounds"):
         generated(model, ranges=["ids=0:3"], dims=["length=2"])

@@ -42,6 +42,18 @@ def exact(*, x: Array | None = None) -> Watched:
     return watch(made, OFF, {"x": whole(2, 3) if x is None else x})
 
 
+def test_a_shape_that_the_optimiser_writes_otherwise_is_no_origin() -> None:
+    made = watched_models.reshaped_by_its_own_size()
+    x = {"x": numbers(2, 16, 16, seed=7)}
+    ref, off = watch(made, ALL, x), watch(made, OFF, x)
+
+    assert ref.values[TensorKey("shape")].tolist() != off.values[TensorKey("shape")].tolist()
+    found = divergence(ref, off)
+    assert found.tensor == TensorKey("y")
+    assert [each.op_type for each in found.nodes_b] == GELU_NODES
+    assert found.others == 0
+
+
 def bumped(array: Array, element: int, steps: int = 1) -> Array:
     moved = array.copy()
     moved.reshape(-1).view(np.int32)[element] += steps
@@ -225,6 +237,19 @@ def test_inside_an_if_the_branch_and_its_nodes_are_named(opset: int) -> None:
     assert {each.place for each in (*found.nodes_a, *found.nodes_b)} == {place}
     assert found.others == 0
     assert str(found.nodes_a[0]) == 'Div that makes "divided" in y/then_branch'
+
+
+def test_an_identity_behind_an_if_which_the_optimiser_drops_does_not_hide_the_branch() -> None:
+    proto = gelu_in_a_branch().proto()
+    proto.graph.node[0].output[0] = "chosen"
+    proto.graph.node.append(node("Identity", ["chosen"], ["y"]))
+    made = Model.from_bytes(proto.SerializeToString(), name="branches")
+    x = {**X, "c": np.array(True)}
+    found = divergence(watch(made, OFF, x), watch(made, ALL, x))
+
+    assert found.tensor == TensorKey("g", (Step("chosen", "then_branch"),))
+    assert [each.op_type for each in found.nodes_a] == GELU_NODES
+    assert [each.op_type for each in found.nodes_b] == ["Gelu"]
 
 
 def test_the_branch_that_is_not_taken_does_not_count() -> None:
