@@ -11,7 +11,7 @@ import onnx
 from onnx import inliner
 
 from replicas.constant_nodes import hold_tensors
-from replicas.cost import node_costs
+from replicas.cost import node_costs, part_costs
 from replicas.ksplit import permute_products, split_products
 from replicas.model import Model
 from replicas.precision import compute_in_fp64, quantise_products, round_weights_to_fp16
@@ -165,14 +165,13 @@ def _reordered(
             result = split_products(proto, slices=summation.slices, partials=summation.partials)
         case KPermute():
             result = permute_products(proto)
-    costs = node_costs(proto)
+    parts = part_costs(node_costs(proto))
+    rewritten = set(result.positions)
     named = {place for place, _ in result.left_as_built}
-    rest = [
-        cost.place for position, cost in enumerate(costs) if cost.multiply_adds and position not in result.positions
-    ]
+    rest = [part.place for part in parts if part.multiply_adds and part.position not in rewritten]
     reordered = replace(
         report,
-        multiply_adds_reordered=sum(costs[position].multiply_adds for position in result.positions),
+        multiply_adds_reordered=sum(part.counted for part in parts if part.position in rewritten),
         products_reordered=result.rewritten,
         products_left_as_built=(
             *result.left_as_built,

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import onnx
 
-from replicas.graph_walk import is_plain_constant
+from replicas.graph_walk import graphs_at_any_depth, is_plain_constant, subgraphs
 
 # Shape inference reads the values of small tensors (the target of a Reshape); larger ones only cost time to copy.
 READ_ELEMENTS_MAX = 1024
@@ -36,10 +36,34 @@ class TensorFact:
         return product
 
 
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """What is known of the tensors of one graph, and of the graphs inside its nodes.
+
+    Args:
+        tensors: its own, by name; those of the graphs around it are not among them.
+        inner: by the outputs of the node that holds graphs, one for each of these.
+    """
+
+    tensors: Mapping[str, TensorFact]
+    inner: Mapping[tuple[str, ...], tuple[GraphFacts, ...]]
+
+    def inside(self, node: onnx.NodeProto) -> tuple[GraphFacts, ...]:
+        """The facts of the graphs that a node holds, in the order of `subgraphs`."""
+        return self.inner[tuple(node.output)]
+
+
 def infer_shapes(
     proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
 ) -> dict[str, TensorFact]:
-    """Infer shapes and types of the main graph's tensors.
+    """Infer shapes and types of the main graph's tensors. See `infer_shapes_at_any_depth`."""
+    return dict(infer_shapes_at_any_depth(proto, input_shapes).tensors)
+
+
+def infer_shapes_at_any_depth(
+    proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> GraphFacts:
+    """Infer shapes and types of the tensors of the main graph and of the graphs inside its nodes.
 
     Args:
         proto: the model; it is not changed.
@@ -54,13 +78,21 @@ def infer_shapes(
         inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         inferred = skeleton.graph
-    facts: dict[str, TensorFact] = {}
-    for value in (*inferred.value_info, *inferred.output, *inferred.input):
+    facts = _graph_facts(inferred)
+    held = ((tensor.name, tensor_fact(tensor)) for tensor in proto.graph.initializer)
+    constants = ((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(proto.graph))
+    return GraphFacts({**facts.tensors, **dict(held), **dict(constants)}, facts.inner)
+
+
+def _graph_facts(graph: onnx.GraphProto) -> GraphFacts:
+    tensors: dict[str, TensorFact] = {}
+    for value in (*graph.value_info, *graph.output, *graph.input):
         if value.type.WhichOneof("value") == "tensor_type":
-            facts[value.name] = _fact(value.type.tensor_type)
-    facts.update((tensor.name, tensor_fact(tensor)) for tensor in proto.graph.initializer)
-    facts.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(proto.graph))
-    return facts
+            tensors[value.name] = _fact(value.type.tensor_type)
+    tensors.update((tensor.name, tensor_fact(tensor)) for tensor in graph.initializer)
+    tensors.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(graph))
+    inner = {tuple(node.output): tuple(map(_graph_facts, subgraphs(node))) for node in graph.node}
+    return GraphFacts(tensors, {outputs: graphs for outputs, graphs in inner.items() if graphs})
 
 
 def constants_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -100,6 +132,9 @@ def _skeleton(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]])
     # Stated shapes of inner tensors may be those of another input; they are inferred anew where shapes are given.
     if not input_shapes:
         graph.value_info.extend(proto.graph.value_info)
+    else:
+        for each in graphs_at_any_depth(skeleton):
+            del each.value_info[:]
     for output in proto.graph.output:
         graph.output.append(_without_shape(output) if input_shapes else output)
     return skeleton

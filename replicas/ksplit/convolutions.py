@@ -22,7 +22,6 @@ class Convolution:
         node: the node that it stands for.
         operand: name of what is convolved: batch, channels, places.
         weight: output channels, input channels of a group, places of the kernel.
-        weight_name: where the value came from.
         groups: how many groups the channels fall into.
         bias: name of what is added last, a number for each output channel, or "".
     """
@@ -30,7 +29,6 @@ class Convolution:
     node: onnx.NodeProto
     operand: str
     weight: Array
-    weight_name: str
     groups: int
     bias: str
 
@@ -44,8 +42,8 @@ def find_convolution(node: onnx.NodeProto, constants: ConstantValues, k_min: int
     """Read a node as a convolution that can be rewritten.
 
     Args:
-        node: a node of the main graph.
-        constants: the values that the graph fixes.
+        node: a node of a graph.
+        constants: the values that the graph and those around it fix.
         k_min: how many input channels a group must have at least.
 
     Returns:
@@ -64,7 +62,6 @@ def find_convolution(node: onnx.NodeProto, constants: ConstantValues, k_min: int
         node=node,
         operand=node.input[0],
         weight=weight,
-        weight_name=node.input[1],
         groups=next((each.i for each in node.attribute if each.name == "group"), 1),
         bias=node.input[2] if len(node.input) > 2 else "",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,19 @@ class NodeWriter:
         self._taken = taken
         self._prefix = prefix
         self._integers: dict[tuple[int, ...], str] = {}
+        self._parts: dict[tuple[str, tuple[int, ...], int], tuple[str, ...]] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+
+    @contextmanager
+    def graph(self) -> Iterator[list[onnx.NodeProto]]:
+        """Collect the nodes of one graph apart; it shares initializers with the graphs around it, and nothing else."""
+        around = self.nodes, self._parts
+        self.nodes, self._parts = [], {}
+        try:
+            yield self.nodes
+        finally:
+            self.nodes, self._parts = around
 
     def fresh(self, what: str) -> str:
         """A name that nothing in the model bears."""
@@ -67,7 +79,13 @@ class NodeWriter:
         return self.constant(np.array(value, dtype=np.int64), "integer")
 
     def split(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
-        """Cut a tensor along an axis into parts of the given sizes."""
+        """Cut a tensor along an axis into parts of the given sizes; equal parts are cut once."""
+        key = (tensor, tuple(sizes), axis)
+        if key not in self._parts:
+            self._parts[key] = self._cut(tensor, sizes, axis)
+        return self._parts[key]
+
+    def _cut(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
         if self._opset >= AXES_ARE_INPUTS_SINCE:
             return self.split_by(tensor, self.integers(sizes), len(sizes), axis)
         return self._split([tensor], len(sizes), axis=axis, split=list(sizes))

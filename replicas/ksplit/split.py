@@ -19,7 +19,7 @@ from replicas.profile import PartialPrecision
 
 
 def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
-    """Split every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
+    """Split every MatMul, Gemm and Conv of floats, at any depth; a Gemm and a Conv need a constant side.
 
     What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
     running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
@@ -27,8 +27,8 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
 
     K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
     run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
-    a K the product stays whole, and so does one inside an If, Loop or Scan. The tensor that a product makes keeps
-    its name.
+    a K the product stays whole. The tensor that a product makes keeps its name. A product inside a Loop or Scan adds in
+    one order in all iterations of a run.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -50,13 +50,12 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
 
 
 class _Splitter:
-    """Writes split products; parts of an operand or a weight that several products share are written once."""
+    """Writes split products; parts of a weight that several products share are written once."""
 
     def __init__(self, writer: NodeWriter, *, slices: int, partials: PartialPrecision) -> None:
         self._writer = writer
         self.columns = slices
         self._rounder = Rounder(writer, partials)
-        self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
 
     def write(self, product: Rewritable, row: int) -> None:
@@ -88,17 +87,11 @@ class _Splitter:
         return total
 
     def _partial_products(self, product: Product) -> Iterator[str]:
-        operands, weights = self._operand_parts(product), self._weight_parts(product)
+        sizes, weights = _slice_sizes(product.k, self.columns), self._weight_parts(product)
+        operands = self._writer.split(product.operand, sizes, product.operand_axis)
         for operand, weight in zip(operands, weights, strict=True):
             factor = self._writer.add("Transpose", [operand], perm=[1, 0]) if product.operand_transposed else operand
             yield self._writer.add("MatMul", [weight, factor] if product.weight_is_left else [factor, weight])
-
-    def _operand_parts(self, product: Product) -> tuple[str, ...]:
-        key = (product.operand, product.operand_axis, product.k)
-        if key not in self._operands:
-            sizes = _slice_sizes(product.k, self.columns)
-            self._operands[key] = self._writer.split(product.operand, sizes, product.operand_axis)
-        return self._operands[key]
 
     def _weight_parts(self, product: Product) -> tuple[str, ...]:
         key = (product.weight_name, product.weight_transposed, product.weight_axis)

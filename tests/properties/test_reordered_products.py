@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -183,6 +184,60 @@ def convolved(node: onnx.NodeProto, operands: list[NDArray[np.float64]]) -> NDAr
     return result
 
 
+@st.composite
+def nested(draw: st.DrawFn) -> Case:
+    """A product inside an If, a Loop of one turn or a Scan of one step; its weight stays outside or goes along."""
+    case = draw(st.one_of(gemms(), matmuls(), shared_weights(), convolutions(), activation_products(k_is_told=True)))
+    proto = case.model.proto()
+    for operator in draw(st.lists(st.sampled_from(["If", "Loop", "Scan"]), min_size=1, max_size=2)):
+        wrap(proto.graph, operator, np.ndim(case.reference), weights_go_along=draw(st.booleans()))
+    return replace(case, model=Model.from_bytes(proto.SerializeToString(), name="nested"))
+
+
+def wrap(graph: onnx.GraphProto, operator: str, rank: int, *, weights_go_along: bool) -> None:
+    """Put all nodes of a graph, which make a tensor of some rank, into one node, which runs them once."""
+    inner = onnx.GraphProto(name=f"inside {operator}", node=graph.node)
+    if weights_go_along:
+        inner.initializer.extend(graph.initializer)
+        del graph.initializer[:]
+    made = f"{operator}.{len(graph.name)}.y"
+    inner.node.append(helper.make_node("Identity", ["y"], [made]))
+    for node in inner.node:
+        for each in (node.input, node.output):
+            each[:] = [f"{made}.inner" if name == "y" else name for name in each]
+    result = helper.make_tensor_value_info(made, onnx.TensorProto.FLOAT, None)
+    del graph.node[:]
+    graph.name += operator
+    if operator == "If":
+        inner.output.append(result)
+        other = helper.make_graph([constant(made, np.zeros([1] * rank, np.float32))], "other", [], [result])
+        graph.node.append(helper.make_node("Size", ["x"], [f"{made}.size"]))
+        graph.node.append(helper.make_node("Cast", [f"{made}.size"], [f"{made}.true"], to=onnx.TensorProto.BOOL))
+        graph.node.append(
+            helper.make_node("If", [f"{made}.true"], ["y"], name=made, then_branch=inner, else_branch=other)
+        )
+        return
+    if operator == "Loop":
+        inner.input.append(helper.make_tensor_value_info(f"{made}.turn", onnx.TensorProto.INT64, []))
+        inner.input.append(helper.make_tensor_value_info(f"{made}.on", onnx.TensorProto.BOOL, []))
+        inner.node.append(helper.make_node("Identity", [f"{made}.on"], [f"{made}.on.still"]))
+        inner.output.append(helper.make_tensor_value_info(f"{made}.on.still", onnx.TensorProto.BOOL, []))
+        start, attributes = [f"{made}.turns", ""], {"body": inner}
+        graph.node.append(constant(f"{made}.turns", np.array(1)))
+    else:
+        inner.input.append(helper.make_tensor_value_info(f"{made}.step", onnx.TensorProto.FLOAT, [1]))
+        start, attributes = [f"{made}.steps"], {"body": inner, "num_scan_inputs": 1}
+        graph.node.append(constant(f"{made}.steps", np.zeros((1, 1), np.float32)))
+    inner.output.append(result)
+    graph.node.append(helper.make_node(operator, start, [f"{made}.stacked"], name=made, **attributes))
+    graph.node.append(helper.make_node("Squeeze", [f"{made}.stacked", f"{made}.axis"], ["y"]))
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), f"{made}.axis"))
+
+
+def constant(name: str, value: NDArray[Any]) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+
+
 REACHED = ["initializer", "constant", "identity", "transpose", "cast-scale", "dequantize"]
 
 
@@ -255,6 +310,7 @@ CASES = {
     "shared-weight": shared_weights(),
     "convolution": convolutions(),
     "activations": activation_products(k_is_told=True),
+    "nested": nested(),
 }
 CUT_BY_THE_RUN = {"activations-of-any-k": activation_products(k_is_told=False)}
 

@@ -322,21 +322,6 @@ def test_operator_sets_that_keep_sizes_in_attributes_need_a_k_that_the_graph_tel
     assert report.products_left_as_built == (('MatMul that makes "y"', "no side is constant, and only a run tells K"),)
 
 
-def test_products_inside_an_if_stay_whole_and_count_against_the_share() -> None:
-    text = """g (bool c, float[1, 8] x) => (float[1, 8] y) {
-        h = MatMul(x, w)
-        y = If (c) <then_branch = t () => (float[1, 8] p) { p = MatMul(h, w) },
-                    else_branch = e () => (float[1, 8] q) { q = Relu(h) }>
-    }"""
-    prepared = split(model_of(text, w=normal(8, 8)), 4)
-    assert prepared.order_rows == 1
-    assert prepared.report.share_reordered == 0.5
-    assert prepared.report.products_left_as_built == (('If that makes "y"', "its operator is not rewritten"),)
-    x = normal(1, 8)
-    feeds = {"c": np.array(True), "x": x, ORDER_INPUT: np.array([[0, 1, 2, 3]])}
-    assert np.allclose(session(prepared.content).run(None, feeds)[0], x @ normal(8, 8) @ normal(8, 8), rtol=1e-4)
-
-
 def test_a_product_inside_a_function_of_the_model_is_split() -> None:
     text = """<ir_version: 8, opset_import: ["" : 17, "own" : 1]> g (float[b, 8] x, float[8, 3] w) => (float[b, 3] y)
         { y = own.Dense(x, w) }
