@@ -174,7 +174,8 @@ def _repetitions(node: onnx.NodeProto, facts: Mapping[str, TensorFact], scalars:
     if node.op_type == "Scan":
         sequences = next((each.i for each in node.attribute if each.name == "num_scan_inputs"), 1)
         fact = facts.get(node.input[-sequences]) if len(node.input) >= sequences > 0 else None
-        return size((fact.shape or ())[:1]) if fact else DIMENSION_DEFAULT
+        # A fact without an element type is a guess at how many elements there are, and tells no steps.
+        return size((fact.shape or ())[:1]) if fact and fact.element else DIMENSION_DEFAULT
     return 1
 
 

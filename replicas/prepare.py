@@ -165,12 +165,13 @@ def _reordered(
             result = split_products(proto, slices=summation.slices, partials=summation.partials)
         case KPermute():
             result = permute_products(proto)
-    parts = part_costs(node_costs(proto))
+    parts = part_costs(node_costs(result.opened))
     rewritten = set(result.positions)
     named = {place for place, _ in result.left_as_built}
     rest = [part.place for part in parts if part.multiply_adds and part.position not in rewritten]
     reordered = replace(
         report,
+        multiply_adds=sum(part.counted for part in parts),
         multiply_adds_reordered=sum(part.counted for part in parts if part.position in rewritten),
         products_reordered=result.rewritten,
         products_left_as_built=(

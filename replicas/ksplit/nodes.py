@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from replicas.graph_names import fresh_name
 
 AXES_ARE_INPUTS_SINCE = 13
+SPLIT_COUNTS_ITS_OUTPUTS_SINCE = 18
 
 
 class NodeWriter:
@@ -90,6 +91,11 @@ class NodeWriter:
             return self.split_by(tensor, self.integers(sizes), len(sizes), axis)
         return self._split([tensor], len(sizes), axis=axis, split=list(sizes))
 
+    def split_evenly(self, tensor: str, parts: int, axis: int) -> tuple[str, ...]:
+        """Cut a tensor into equal parts. Inference knows their shapes in subgraphs too, where it reads no sizes."""
+        counted = {"num_outputs": parts} if self._opset >= SPLIT_COUNTS_ITS_OUTPUTS_SINCE else {}
+        return self._split([tensor], parts, axis=axis, **counted)
+
     def split_by(self, tensor: str, sizes: str, parts: int, axis: int) -> tuple[str, ...]:
         """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 13 on."""
         return self._split([tensor, sizes], parts, axis=axis)
@@ -107,15 +113,15 @@ class NodeWriter:
         self.nodes.append(node)
         return whole, scale, zero_point
 
-    def unsqueeze(self, tensor: str) -> str:
-        """Put an axis of length 1 in front."""
-        return self._first_axis("Unsqueeze", tensor, "")
+    def unsqueeze(self, tensor: str, axis: int = 0, output: str = "") -> str:
+        """Put an axis of length 1 in front, or further back."""
+        return self._one_axis("Unsqueeze", tensor, axis, output)
 
     def squeeze(self, tensor: str, output: str = "") -> str:
         """Take the first axis, of length 1, away."""
-        return self._first_axis("Squeeze", tensor, output)
+        return self._one_axis("Squeeze", tensor, 0, output)
 
-    def _first_axis(self, operator: str, tensor: str, output: str) -> str:
+    def _one_axis(self, operator: str, tensor: str, axis: int, output: str) -> str:
         if self._opset >= AXES_ARE_INPUTS_SINCE:
-            return self.add(operator, [tensor, self.integers([0])], output)
-        return self.add(operator, [tensor], output, axes=[0])
+            return self.add(operator, [tensor, self.integers([axis])], output)
+        return self.add(operator, [tensor], output, axes=[axis])

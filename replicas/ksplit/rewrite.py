@@ -14,6 +14,7 @@ from replicas.graph_walk import Position, opset_versions, subgraphs
 from replicas.ksplit.activations import ActivationProduct, find_activation_product
 from replicas.ksplit.convolutions import Convolution, find_convolution
 from replicas.ksplit.nodes import NodeWriter
+from replicas.ksplit.opened import open_operators
 from replicas.ksplit.products import Product, find_product
 from replicas.ksplit.scopes import ScopedNode, scoped_nodes
 from replicas.profile import ProfileError
@@ -28,14 +29,16 @@ class RewriteResult:
     """A rewritten model.
 
     Args:
+        opened: the model before its products were rewritten, operators opened.
         proto: the model; a new input `lastbit.order`, int64 [rows, columns], stands last. Each of its rows is a
             permutation of range(columns).
         columns: of the order.
         rewritten: the nodes that read it, as messages call them; node i reads row i.
-        positions: where each of these stood.
+        positions: where each of these stood in the opened model.
         left_as_built: products that do not, each with the reason.
     """
 
+    opened: onnx.ModelProto
     proto: onnx.ModelProto
     columns: int
     rewritten: tuple[str, ...]
@@ -67,6 +70,7 @@ def rewrite_products(
 ) -> RewriteResult:
     """Rewrite every MatMul, Gemm and Conv of floats, at any depth; a Gemm and a Conv need a constant side.
 
+    Recurrent operators are opened first, and what they hold is rewritten too.
     A product inside an If, Loop or Scan reads its row of the order from the main graph, the same one in all iterations.
 
     Args:
@@ -79,14 +83,15 @@ def rewrite_products(
     Raises:
         ProfileError: nothing in this model can be rewritten, or a name that is needed is taken.
     """
+    opened = open_operators(proto, k_min)
     model = onnx.ModelProto()
-    model.CopyFrom(proto)
+    model.CopyFrom(opened.proto)
     taken = names_in(model.graph)
     if ORDER_INPUT in taken:
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
     nodes = list(scoped_nodes(model))
     found = [(each, _read(each, k_min=k_min, k_at_run_time=k_at_run_time)) for each in nodes]
-    left_as_built = tuple((at.place, reason) for at, reason in found if isinstance(reason, str))
+    left_as_built = (*opened.left, *((at.place, reason) for at, reason in found if isinstance(reason, str)))
     products = {at.position: product for at, product in found if isinstance(product, Rewritable)}
     if not products:
         raise ProfileError((_nothing_to_rewrite(kind, left_as_built),))
@@ -99,6 +104,7 @@ def rewrite_products(
     model.graph.input.append(helper.make_tensor_value_info(ORDER_INPUT, onnx.TensorProto.INT64, shape))
     drop_unused(model.graph)
     return RewriteResult(
+        opened=opened.proto,
         proto=model,
         columns=products_written.columns,
         rewritten=tuple(at.place for at, product in found if isinstance(product, Rewritable)),
@@ -141,6 +147,6 @@ def _rewrite_graph(
 def _nothing_to_rewrite(kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
     fault = f"summation: {kind} finds no product in this model"
     if not left_as_built:
-        return f"{fault}: it has no MatMul, Gemm or Conv; use as-built"
+        return f"{fault}: it has no matrix product, convolution or recurrent layer; use as-built"
     place, reason = left_as_built[0]
     return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use as-built"
