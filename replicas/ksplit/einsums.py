@@ -13,6 +13,7 @@ from math import prod
 import onnx
 
 from replicas.graph_walk import standard_domain
+from replicas.ksplit.activations import FLOATS
 from replicas.ksplit.nodes import NodeWriter
 from replicas.shapes import Shape, TensorFact
 
@@ -60,12 +61,13 @@ class MatrixEinsum:
         return all(each in self.sizes for each in letters)
 
 
-def find_matrix_einsum(node: onnx.NodeProto, facts: Mapping[str, TensorFact]) -> MatrixEinsum | str | None:
+def find_matrix_einsum(node: onnx.NodeProto, facts: Mapping[str, TensorFact], k_min: int) -> MatrixEinsum | str | None:
     """Read a node as an Einsum that is a matrix product.
 
     Args:
         node: a node of a graph.
-        facts: shapes, as far as known.
+        facts: shapes and element types, as far as known.
+        k_min: an Einsum that sums over fewer elements, as far as known, stays as it is.
 
     Returns:
         The Einsum; or why this one stays as it is; or None for a node that is no Einsum, or sums over nothing.
@@ -86,7 +88,13 @@ def find_matrix_einsum(node: onnx.NodeProto, facts: Mapping[str, TensorFact]) ->
     found = None if sizes is None else MatrixEinsum(node, left, right, result, sizes)
     if found is None or not _can_be_written(found):
         return f'its equation "{equation}" is no plain matrix product of axes whose lengths are known'
-    return found if found.summed else None
+    if not found.summed:
+        return None
+    elements = [facts[name].element if name in facts else onnx.TensorProto.UNDEFINED for name in node.input]
+    if not set(elements) <= set(FLOATS):
+        return "its sides are not known to be float32 or float64"
+    k = prod(found.sizes.get(each, 0) for each in found.summed)
+    return f"K is {k}, and at least {k_min} is needed" if 0 < k < k_min else found
 
 
 def _sizes(facts: Sequence[TensorFact | None], sides: Sequence[str]) -> dict[str, int] | None:

@@ -44,7 +44,7 @@ def open_operators(proto: onnx.ModelProto, k_min: int) -> Opened:
     left = []
     for at in scoped_nodes(model):
         layer = find_recurrent_layer(at.node, at.facts, opset=opset, k_min=k_min)
-        einsum = find_matrix_einsum(at.node, at.facts)
+        einsum = find_matrix_einsum(at.node, at.facts, k_min)
         if isinstance(layer, RecurrentLayer):
             written[at.position] = write_layer(layer, opset=opset, taken=taken)
         elif isinstance(einsum, MatrixEinsum):

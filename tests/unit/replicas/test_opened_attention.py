@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, TensorProto, helper, numpy_helper
 
 from replicas.engine import OnnxRuntimeEngine
+from replicas.ksplit.opened import open_operators
 from replicas.model import Model
 from replicas.prepare import PreparationReport, prepare
 from replicas.profile import KPermute, KSplit, NumericProfile, Summation
@@ -174,6 +175,7 @@ def test_an_einsum_that_is_a_matrix_product_is_opened(
     [
         ("bilk,bkj->bilj", {"x": (2, 3, 5, 8), "w": (2, 8, 6)}, "is no plain matrix product of axes"),
         ("ik,kjm->ijm", {"x": ("s", "t"), "w": ("t", "b", 4)}, "is no plain matrix product of axes"),
+        ("ik,kj->ij", {"x": (5, 3), "w": (3, 6)}, "K is 3, and at least 4 is needed"),
         ("iik,kj->ij", {"x": (5, 5, 8), "w": (8, 6)}, "takes a diagonal"),
         ("ilk,kj->ij", {"x": (5, 4, 8), "w": (8, 6)}, "sums over an axis of one side"),
         ("...k,kj->...j", {"x": (5, 4, 8), "w": (8, 6)}, "is not of two sides and a result in letters"),
@@ -191,3 +193,10 @@ def test_an_einsum_that_is_no_plain_matrix_product_stays_and_the_reason_is_repor
     left = report_of(Model.from_bytes(proto.SerializeToString(), name="einsum")).products_left_as_built
     assert [place for place, _ in left] == ['Einsum "it"']
     assert reason in left[0][1]
+
+
+def test_an_einsum_of_whole_numbers_stays_as_built() -> None:
+    proto = one_node("Einsum", {"x": (5, 8), "w": (8, 6)}, equation="ik,kj->ij").proto()
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.INT32
+    assert open_operators(proto, 2).left == (('Einsum "it"', "its sides are not known to be float32 or float64"),)
