@@ -43,7 +43,9 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
     opset = opset_versions(proto).get("", 1)
     if opset < OPSET_MIN:
         raise ProfileError((f"summation: kpermute needs operator set {OPSET_MIN}, and the model has {opset}",))
-    return rewrite_products(proto, kind="kpermute", k_min=K_MIN, k_at_run_time=False, rewriter=_Permuter)
+    return rewrite_products(
+        proto, kind="kpermute", k_min=K_MIN, by_places=False, k_at_run_time=False, rewriter=_Permuter
+    )
 
 
 class _Permuter:

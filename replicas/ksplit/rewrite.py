@@ -65,6 +65,7 @@ def rewrite_products(
     *,
     kind: str,
     k_min: int,
+    by_places: bool,
     k_at_run_time: bool,
     rewriter: Callable[[NodeWriter, Sequence[Rewritable]], ProductRewriter],
 ) -> RewriteResult:
@@ -77,6 +78,7 @@ def rewrite_products(
         proto: the model, functions put in place; not changed.
         kind: of the summation, for messages and for the names of new tensors.
         k_min: a product with fewer elements along K stays as it is.
+        by_places: whether narrow convolutions and transposed ones are rewritten as well.
         k_at_run_time: whether a product of two tensors may leave K to the run.
         rewriter: makes what writes the products, from all of them.
 
@@ -90,7 +92,7 @@ def rewrite_products(
     if ORDER_INPUT in taken:
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
     nodes = list(scoped_nodes(model))
-    found = [(each, _read(each, k_min=k_min, k_at_run_time=k_at_run_time)) for each in nodes]
+    found = [(each, _read(each, k_min=k_min, by_places=by_places, k_at_run_time=k_at_run_time)) for each in nodes]
     left_as_built = (*opened.left, *((at.place, reason) for at, reason in found if isinstance(reason, str)))
     products = {at.position: product for at, product in found if isinstance(product, Rewritable)}
     if not products:
@@ -113,12 +115,12 @@ def rewrite_products(
     )
 
 
-def _read(at: ScopedNode, *, k_min: int, k_at_run_time: bool) -> Rewritable | str | None:
+def _read(at: ScopedNode, *, k_min: int, by_places: bool, k_at_run_time: bool) -> Rewritable | str | None:
     """A node as a product that can be rewritten, or why it stays as it is; None for a node that is no product."""
     return (
         find_activation_product(at.node, at.constants, at.facts, k_min=k_min, k_at_run_time=k_at_run_time)
         or find_product(at.node, at.constants, at.facts, k_min)
-        or find_convolution(at.node, at.constants, k_min)
+        or find_convolution(at.node, at.constants, k_min, by_places=by_places)
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
 
 from replicas.graph_walk import opset_versions
 from replicas.ksplit.activations import ActivationProduct
+from replicas.ksplit.constants import Array
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
@@ -25,10 +26,13 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
     running sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
     alpha, and beta times the addend is added last, both in the precision of the graph; so is the bias of a Conv.
 
-    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
-    run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
-    a K the product stays whole. The tensor that a product makes keeps its name. A product inside a Loop or Scan adds in
-    one order in all iterations of a run.
+    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where these
+    are fewer than `slices`, K is the channels and the places of the kernel, and each partial convolution has zeros in
+    the places of the others, so that infinities in what is convolved turn to NaN. A ConvTranspose is cut as a Conv is.
+
+    Where only a run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the
+    graph tells such a K the product stays whole. The tensor that a product makes keeps its name. A product inside a
+    Loop or Scan adds in one order in all iterations of a run.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -44,6 +48,7 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
         proto,
         kind="ksplit",
         k_min=slices,
+        by_places=True,
         k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
         rewriter=lambda writer, _: _Splitter(writer, slices=slices, partials=partials),
     )
@@ -133,21 +138,22 @@ class _Splitter:
         return writer.add("Pad", [side, writer.add("Mul", [writer.integers(at_the_end), missing])])
 
     def _partial_convolutions(self, convolution: Convolution) -> Iterator[str]:
-        operands = self._channel_parts(convolution)
-        weights = np.array_split(convolution.weight, self.columns, axis=1)
-        for operand, weight in zip(operands, weights, strict=True):
-            yield self._writer.like(convolution.node, [operand, self._writer.constant(weight, "weight")])
+        writer, node = self._writer, convolution.node
+        if convolution.k < self.columns:
+            for weight in convolution.place_slices(self.columns):
+                yield writer.like(node, [convolution.operand, writer.constant(weight, "weight")])
+            return
+        slices = list(convolution.channel_slices(self.columns))
+        operands = self._channel_parts(convolution, [channels for channels, _ in slices])
+        for operand, (_, weight) in zip(operands, slices, strict=True):
+            yield writer.like(node, [operand, writer.constant(weight, "weight")])
 
-    def _channel_parts(self, convolution: Convolution) -> tuple[str, ...]:
+    def _channel_parts(self, convolution: Convolution, slices: Sequence[Array]) -> tuple[str, ...]:
         """A slice of the input channels of each group; the groups stay apart."""
-        writer, k, groups = self._writer, convolution.k, convolution.groups
-        if groups == 1:
-            return writer.split(convolution.operand, _slice_sizes(k, self.columns), axis=1)
-        channels = np.array_split(np.arange(groups * k).reshape(groups, k), self.columns, axis=1)
-        return tuple(
-            writer.add("Gather", [convolution.operand, writer.integers(each.reshape(-1).tolist())], axis=1)
-            for each in channels
-        )
+        writer, operand = self._writer, convolution.operand
+        if convolution.groups == 1:
+            return writer.split(operand, _slice_sizes(convolution.k, self.columns), axis=1)
+        return tuple(writer.add("Gather", [operand, writer.integers(each.tolist())], axis=1) for each in slices)
 
     def _finish_convolution(self, convolution: Convolution, total: str) -> None:
         writer, result = self._writer, convolution.node.output[0]

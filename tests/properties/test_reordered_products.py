@@ -172,6 +172,72 @@ def convolutions(draw: st.DrawFn) -> Case:
     return Case(build([*nodes, conv], initializers, inputs), inputs, exact, magnitude, k, 1, terms)
 
 
+@st.composite
+def narrow_convolutions(draw: st.DrawFn) -> Case:
+    """Fewer channels than slices, as for a first layer or a depthwise one: what is cut is the kernel."""
+    axes, groups, channels = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    kernel = [draw(st.integers(4 if axes == 1 else 2, 5))] * axes
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((2, groups * channels, *[draw(st.integers(6, 8))] * axes)).astype(np.float32)
+    w = rng.standard_normal((groups * draw(st.integers(1, 3)), channels, *kernel)).astype(np.float32)
+    attributes = {
+        "group": groups,
+        "strides": [draw(st.integers(1, 2))] * axes,
+        "pads": [draw(st.integers(0, 1))] * 2 * axes,
+    }
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", **attributes)
+    double = [x.astype(np.float64), w.astype(np.float64)]
+    exact, magnitude = convolved(conv, double), convolved(conv, [abs(each) for each in double])
+    model = build([conv], [numpy_helper.from_array(w, "w")], {"x": x})
+    return Case(model, {"x": x}, exact, magnitude, channels, 1, int(np.prod(kernel)))
+
+
+@st.composite
+def transposed_convolutions(draw: st.DrawFn) -> Case:
+    """One or two axes, groups, strides, gaps, edges and a bias; few channels or many."""
+    axes, groups, channels = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 9))
+    kernel = [draw(st.integers(4 if axes == 1 else 2, 4)) for _ in range(axes)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((2, groups * channels, *[draw(st.integers(3, 5))] * axes)).astype(np.float32)
+    w = rng.standard_normal((groups * channels, draw(st.integers(1, 3)), *kernel)).astype(np.float32)
+    bias = rng.standard_normal(groups * w.shape[1]).astype(np.float32)
+    attributes = {
+        "group": groups,
+        "strides": [draw(st.integers(1, 3)) for _ in range(axes)],
+        "dilations": [draw(st.integers(1, 2)) for _ in range(axes)],
+        "pads": [draw(st.integers(0, 1)) for _ in range(2 * axes)],
+    }
+    names = ["x", "w", *(["c"] if draw(st.booleans()) else [])]
+    node = helper.make_node("ConvTranspose", names, ["y"], name="conv", **attributes)
+    double = [each.astype(np.float64) for each in (x, w, bias)][: len(names)]
+    exact, magnitude = spread(attributes, double), spread(attributes, [abs(each) for each in double])
+    model = build([node], [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "c")], {"x": x})
+    return Case(model, {"x": x}, exact, magnitude, channels, 1, int(np.prod(kernel)))
+
+
+def spread(attributes: dict[str, Any], operands: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A ConvTranspose by its definition: each input element adds its kernel to the places that it reaches."""
+    x, w = operands[:2]
+    groups, axes = attributes["group"], x.ndim - 2
+    channels, outputs = len(w) // groups, w.shape[1]
+    strides, dilations, pads = attributes["strides"], attributes["dilations"], attributes["pads"]
+    sizes = [(x.shape[2 + a] - 1) * strides[a] + (w.shape[2 + a] - 1) * dilations[a] + 1 for a in range(axes)]
+    result = np.zeros((len(x), groups * outputs, *sizes))
+    for place in np.ndindex(*w.shape[2:]):
+        reached = tuple(
+            slice(place[a] * dilations[a], place[a] * dilations[a] + (x.shape[2 + a] - 1) * strides[a] + 1, strides[a])
+            for a in range(axes)
+        )
+        for group in range(groups):
+            taken = slice(group * channels, (group + 1) * channels)
+            given = slice(group * outputs, (group + 1) * outputs)
+            kernel = w[(taken, slice(None), *place)]
+            result[(slice(None), given, *reached)] += np.einsum("bc...,cm->bm...", x[:, taken], kernel)
+    inside = tuple(slice(pads[a], sizes[a] - pads[axes + a]) for a in range(axes))
+    result = result[(slice(None), slice(None), *inside)]
+    return result + operands[2].reshape(1, -1, *[1] * axes) if len(operands) > 2 else result
+
+
 def convolved(node: onnx.NodeProto, operands: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """A Conv by ONNX's reference, in float64."""
     names = list(node.input)
@@ -312,10 +378,14 @@ CASES = {
     "activations": activation_products(k_is_told=True),
     "nested": nested(),
 }
-CUT_BY_THE_RUN = {"activations-of-any-k": activation_products(k_is_told=False)}
+SPLIT_ALONE = {
+    "activations-of-any-k": activation_products(k_is_told=False),
+    "narrow-convolution": narrow_convolutions(),
+    "transposed-convolution": transposed_convolutions(),
+}
 
 
-@pytest.mark.parametrize("cases", (CASES | CUT_BY_THE_RUN).values(), ids=CASES | CUT_BY_THE_RUN)
+@pytest.mark.parametrize("cases", (CASES | SPLIT_ALONE).values(), ids=CASES | SPLIT_ALONE)
 @settings(max_examples=80, deadline=None)
 @given(
     draw=st.data(),
