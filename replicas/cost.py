@@ -17,7 +17,8 @@ from onnx import inliner
 from replicas.graph_walk import Position, describe_node, standard_domain, subgraphs
 from replicas.model import Model
 from replicas.product_costs import DIMENSION_DEFAULT, RULES, NodeShapes, size
-from replicas.shapes import GraphFacts, TensorFact, constants_of, infer_shapes_at_any_depth, tensor_fact
+from replicas.shape_facts import TensorFact
+from replicas.shapes import GraphFacts, constants_of, infer_shapes_at_any_depth, tensor_fact
 from replicas.tree_costs import TREE_OPERATORS, comparisons_per_row
 
 NANOSECONDS_PER_SECOND = 1_000_000_000

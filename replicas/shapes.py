@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import onnx
 
 from replicas.graph_walk import graphs_at_any_depth, is_plain_constant, subgraphs
+from replicas.shape_completion import complete_shapes
+from replicas.shape_facts import TensorFact, fact_of
+from replicas.shape_values import Numbers
 
 # Shape inference reads the values of small tensors (the target of a Reshape); larger ones only cost time to copy.
 READ_ELEMENTS_MAX = 1024
-
-Shape: TypeAlias = tuple[int | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorFact:
-    """What is known of a tensor: its ONNX element type (0: unknown) and its shape (None: not even the rank)."""
-
-    element: int
-    shape: Shape | None
-
-    @property
-    def elements(self) -> int | None:
-        """How many elements, or None where a dimension is unknown."""
-        if self.shape is None:
-            return None
-        product = 1
-        for dimension in self.shape:
-            if dimension is None:
-                return None
-            product *= dimension
-        return product
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +58,32 @@ def infer_shapes_at_any_depth(
         inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         inferred = skeleton.graph
-    facts = _graph_facts(inferred)
-    held = ((tensor.name, tensor_fact(tensor)) for tensor in proto.graph.initializer)
-    constants = ((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(proto.graph))
-    return GraphFacts({**facts.tensors, **dict(held), **dict(constants)}, facts.inner)
+    held = {tensor.name: tensor_fact(tensor) for tensor in proto.graph.initializer}
+    held |= {node.output[0]: tensor_fact(node.attribute[0].t) for node in constants_of(proto.graph)}
+    return _graph_facts(inferred, {}, {}, proto.opset_import, held)
 
 
-def _graph_facts(graph: onnx.GraphProto) -> GraphFacts:
+def _graph_facts(
+    graph: onnx.GraphProto,
+    around: Mapping[str, TensorFact],
+    numbers_around: Mapping[str, Numbers],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+    held: Mapping[str, TensorFact],
+) -> GraphFacts:
+    """The facts that a graph states after inference, completed. `held` are those of tensors taken out for that."""
     tensors: dict[str, TensorFact] = {}
     for value in (*graph.value_info, *graph.output, *graph.input):
         if value.type.WhichOneof("value") == "tensor_type":
-            tensors[value.name] = _fact(value.type.tensor_type)
+            tensors[value.name] = fact_of(value.type.tensor_type)
     tensors.update((tensor.name, tensor_fact(tensor)) for tensor in graph.initializer)
     tensors.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(graph))
-    inner = {tuple(node.output): tuple(map(_graph_facts, subgraphs(node))) for node in graph.node}
+    tensors.update(held)
+    numbers = complete_shapes(graph, tensors, around, numbers_around, opsets)
+    scope = {**around, **tensors}
+    inner = {
+        tuple(node.output): tuple(_graph_facts(each, scope, numbers, opsets, {}) for each in subgraphs(node))
+        for node in graph.node
+    }
     return GraphFacts(tensors, {outputs: graphs for outputs, graphs in inner.items() if graphs})
 
 
@@ -103,13 +95,6 @@ def constants_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 def tensor_fact(tensor: onnx.TensorProto) -> TensorFact:
     """Type and shape of a tensor that is at hand."""
     return TensorFact(tensor.data_type, tuple(tensor.dims))
-
-
-def _fact(value: onnx.TypeProto.Tensor) -> TensorFact:
-    if not value.HasField("shape"):
-        return TensorFact(value.elem_type, None)
-    dimensions = value.shape.dim
-    return TensorFact(value.elem_type, tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions))
 
 
 def _skeleton(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:

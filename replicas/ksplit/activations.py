@@ -9,7 +9,7 @@ import onnx
 
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.constants import ConstantValues
-from replicas.shapes import TensorFact
+from replicas.shape_facts import TensorFact
 
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 

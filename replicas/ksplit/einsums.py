@@ -15,7 +15,7 @@ import onnx
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.activations import FLOATS
 from replicas.ksplit.nodes import NodeWriter
-from replicas.shapes import Shape, TensorFact
+from replicas.shape_facts import Shape, TensorFact
 
 _SIDES = 2
 

@@ -10,7 +10,7 @@ import onnx
 
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.constants import Array, ConstantValues
-from replicas.shapes import TensorFact
+from replicas.shape_facts import TensorFact
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

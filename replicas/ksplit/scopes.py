@@ -9,7 +9,8 @@ import onnx
 
 from replicas.graph_walk import Position, describe_node, subgraphs
 from replicas.ksplit.constants import ConstantValues
-from replicas.shapes import GraphFacts, TensorFact, infer_shapes_at_any_depth
+from replicas.shape_facts import TensorFact
+from replicas.shapes import GraphFacts, infer_shapes_at_any_depth
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import onnx
 
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.recurrent.activations import Activation, read_activations
-from replicas.shapes import TensorFact
+from replicas.shape_facts import TensorFact
 
 # Range, and Clip with its bounds as inputs.
 OPSET_MIN = 11
