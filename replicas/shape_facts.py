@@ -31,8 +31,8 @@ class TensorFact:
 
 
 def fact_of(value: onnx.TypeProto.Tensor) -> TensorFact:
-    """The fact that a type states."""
+    """The fact that a type states. Some files say -1 for a dimension that they leave open."""
     if not value.HasField("shape"):
         return TensorFact(value.elem_type, None)
-    dimensions = value.shape.dim
-    return TensorFact(value.elem_type, tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions))
+    told = [each.dim_value if each.HasField("dim_value") else -1 for each in value.shape.dim]
+    return TensorFact(value.elem_type, tuple(None if each < 0 else each for each in told))

@@ -18,6 +18,8 @@ from replicas.shape_facts import Shape, TensorFact
 
 # A shape has a few numbers; what is longer is none.
 NUMBERS_MAX = 64
+# Where a Slice states its step, after start, end and axis.
+_STEP = 3
 WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
 _ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {"Add": add, "Sub": sub, "Mul": mul, "Div": floordiv}
 
@@ -86,8 +88,8 @@ def _sliced(table: Numbers, bounds: Sequence[Numbers | None]) -> Numbers | None:
     known = [each.values[0] for each in bounds if each is not None and len(each.values) == 1]
     if len(known) < max(len(bounds), 2) or None in known:
         return None
-    start, end, _, step = (*known, 0, 1)[:4] if len(known) < 4 else known
-    return Numbers(table.values[start:end:step])
+    step = known[_STEP] if len(known) > _STEP else 1
+    return Numbers(table.values[known[0] : known[1] : step]) if step else None
 
 
 def _joined(parts: list[tuple[int | None, ...] | None]) -> Numbers | None:

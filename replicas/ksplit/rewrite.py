@@ -149,6 +149,6 @@ def _rewrite_graph(
 def _nothing_to_rewrite(kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
     fault = f"summation: {kind} finds no product in this model"
     if not left_as_built:
-        return f"{fault}: it has no matrix product, convolution or recurrent layer; use as-built"
+        return f"{fault}: it has no matrix product, convolution or recurrent layer of floats; use as-built"
     place, reason = left_as_built[0]
     return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use as-built"

@@ -52,6 +52,8 @@ def test_a_network_costs_the_same_multiply_adds_in_an_old_operator_set_and_a_new
         ("s = Shape(x)  g = Gather(s, ends)  c = Cast <to = 6> (g)  d = Cast <to = 7> (c)  y = ConstantOfShape(d)",
          (6, 2)),
         ("s = Shape(x)  p = Slice(s, zero, one)  y = ConstantOfShape(p)", (2,)),
+        ("s = Shape(x)  p = Slice(s, one, last, zero)  y = ConstantOfShape(p)", (None,)),
+        ("s = Shape(x)  p = Slice(s, zero, one, zero)  y = ConstantOfShape(p)", (2,)),
         ("s = Shape(x)  p = Slice(s, zero, last, zero, one)  y = ConstantOfShape(p)", (2, None)),
         ("s = Shape(x)  g = Gather(s, ends)  m = Mul(g, g)  y = ConstantOfShape(m)", (36, 4)),
         ("s = Shape(x)  g = Gather(s, ends)  m = Div(g, four)  y = ConstantOfShape(m)", (1, 0)),
@@ -78,6 +80,14 @@ def test_numbers_that_a_graph_computes_shapes_from_are_followed(nodes: str, expe
     inputs = {"x": np.zeros((2, 5, 6), np.float32), "w": np.zeros((4, 6), np.float32)}
     real = plain_session(proto.SerializeToString()).run(["y"], inputs)[0].shape
     assert all(known in (None, length) for known, length in zip(expected, real, strict=True))
+
+
+def test_a_dimension_of_less_than_nothing_is_one_that_the_file_leaves_open() -> None:
+    proto = parse_model('<ir_version: 8, opset_import: ["" : 11]> g (float[2, 3] x) => (float[r] y) { y = Exp(x) }')
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    assert infer_shapes(proto)["y"].shape == (None, 3)
+    assert infer_shapes(proto)["x"].shape == (None, 3)
 
 
 def test_numbers_of_the_graph_around_tell_shapes_inside_a_branch() -> None:
