@@ -97,8 +97,15 @@ class NodeWriter:
         return self._split([tensor], parts, axis=axis, **counted)
 
     def split_by(self, tensor: str, sizes: str, parts: int, axis: int) -> tuple[str, ...]:
-        """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 13 on."""
-        return self._split([tensor, sizes], parts, axis=axis)
+        """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 11 on."""
+        if self._opset >= AXES_ARE_INPUTS_SINCE:
+            return self._split([tensor, sizes], parts, axis=axis)
+        ends = self.add("CumSum", [sizes, self.scalar(0)])
+        starts = self.add("Sub", [ends, sizes])
+        bounds = [
+            [self.add("Gather", [each, self.integers([part])]) for each in (starts, ends)] for part in range(parts)
+        ]
+        return tuple(self.add("Slice", [tensor, *each, self.integers([axis])]) for each in bounds)
 
     def _split(self, inputs: Sequence[str], parts: int, **attributes: Any) -> tuple[str, ...]:
         outputs = [self.fresh("part") for _ in range(parts)]

@@ -12,11 +12,14 @@ from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.constants import Array
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
-from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
+from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product
 from replicas.ksplit.rewrite import ORDER_INPUT, Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision
+
+# CumSum, and Pad with the lengths as an input.
+CUT_BY_TENSORS_SINCE = 11
 
 
 def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrecision) -> RewriteResult:
@@ -49,7 +52,7 @@ def split_products(proto: onnx.ModelProto, *, slices: int, partials: PartialPrec
         kind="ksplit",
         k_min=slices,
         by_places=True,
-        k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
+        k_at_run_time=opset >= CUT_BY_TENSORS_SINCE,
         rewriter=lambda writer, _: _Splitter(writer, slices=slices, partials=partials),
     )
 
@@ -124,7 +127,7 @@ class _Splitter:
     def _sizes_at_run_time(self, k: str) -> str:
         """What `_slice_sizes` gives for a K that only a run tells, and that is filled up to the number of slices."""
         writer, slices = self._writer, self._writer.integers([self.columns])
-        k = writer.add("Max", [k, slices])
+        k = writer.add("Where", [writer.add("Less", [k, slices]), slices, k])
         is_longer = writer.add("Less", [writer.integers(range(self.columns)), writer.add("Mod", [k, slices])])
         longer = writer.add("Cast", [is_longer], to=onnx.TensorProto.INT64)
         return writer.add("Add", [writer.add("Div", [k, slices]), longer])
@@ -132,7 +135,8 @@ class _Splitter:
     def _at_least_as_long_as_slices(self, side: str, k: str, rank: int, axis: int) -> str:
         """Fill a side up with zeros: the runtime's MatMul leaves some results of no elements unset."""
         writer = self._writer
-        missing = writer.add("Max", [writer.add("Sub", [writer.integers([self.columns]), k]), writer.integers([0])])
+        slices, none = writer.integers([self.columns]), writer.integers([0])
+        missing = writer.add("Where", [writer.add("Less", [k, slices]), writer.add("Sub", [slices, k]), none])
         at_the_end = [0] * (2 * rank)
         at_the_end[axis] = 1
         return writer.add("Pad", [side, writer.add("Mul", [writer.integers(at_the_end), missing])])
