@@ -8,16 +8,17 @@ computed; a Scan counts for each step of its sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 from onnx import inliner
 
-from replicas.graph_walk import describe_node, standard_domain, subgraphs
+from replicas.graph_walk import Position, describe_node, standard_domain, subgraphs
 from replicas.model import Model
 from replicas.product_costs import DIMENSION_DEFAULT, RULES, NodeShapes, size
-from replicas.shapes import TensorFact, constants_of, infer_shapes, tensor_fact
+from replicas.shape_facts import TensorFact
+from replicas.shapes import GraphFacts, constants_of, infer_shapes_at_any_depth, tensor_fact
 from replicas.tree_costs import TREE_OPERATORS, comparisons_per_row
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
@@ -25,17 +26,21 @@ NANOSECONDS_PER_SECOND = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class NodeCost:
-    """The cost of one node of the main graph, with all that runs inside it.
+    """The cost of one node, with all that runs inside it.
 
     Args:
-        place: what a message calls the node.
+        place: what a message calls the node, without the nodes around it.
         multiply_adds: those of matrix products and convolutions alone.
         operations: all, multiply-adds counted twice; at least 1.
+        inner: the nodes of each graph that it holds, each counted once.
+        times: how often its graphs run.
     """
 
     place: str
     multiply_adds: int
     operations: int
+    inner: tuple[tuple[NodeCost, ...], ...] = ()
+    times: int = 1
 
 
 def operations(model: Model, input_shapes: Mapping[str, Sequence[int]]) -> int:
@@ -80,20 +85,57 @@ def node_costs(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]
     """
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    return _graph_costs(proto.graph, infer_shapes(proto, input_shapes), scalars={})
+    return _graph_costs(proto.graph, infer_shapes_at_any_depth(proto, input_shapes), around={}, scalars={})
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """What one node without graphs of its own adds to the multiply-adds of a whole model.
+
+    Args:
+        position: where it stands.
+        place: what a message calls it, with the nodes around it.
+        multiply_adds: of one run of it.
+        counted: of one run of the model. Those of the branches of an If that count: none in a cheaper one.
+    """
+
+    position: Position
+    place: str
+    multiply_adds: int
+    counted: int
+
+
+def part_costs(costs: Sequence[NodeCost]) -> tuple[PartCost, ...]:
+    """The nodes at any depth that hold no graph; together they count what the nodes of the main graph do."""
+    return tuple(_parts(costs, (), "", 1))
+
+
+def _parts(costs: Sequence[NodeCost], position: Position, around: str, times: int) -> Iterator[PartCost]:
+    for number, cost in enumerate(costs):
+        at, place = (*position, number), around + cost.place
+        if not cost.inner:
+            yield PartCost(at, place, cost.multiply_adds, times * cost.multiply_adds)
+        sums = [sum(each.multiply_adds for each in graph) for graph in cost.inner]
+        for index, graph in enumerate(cost.inner):
+            within = times * cost.times if index == sums.index(max(sums)) else 0
+            yield from _parts(graph, (*at, index), f"{place}, ", within)
 
 
 def _graph_costs(
-    graph: onnx.GraphProto, facts: dict[str, TensorFact], scalars: Mapping[str, int]
+    graph: onnx.GraphProto, own: GraphFacts, around: Mapping[str, TensorFact], scalars: Mapping[str, int]
 ) -> tuple[NodeCost, ...]:
     """Cost the nodes in order. `scalars` are known whole numbers by name: the trip counts of loops are among them."""
+    facts = {**around, **own.tensors}
     held = {tensor.name: tensor for tensor in graph.initializer}
     held.update((node.output[0], node.attribute[0].t) for node in constants_of(graph))
     facts.update((name, tensor_fact(tensor)) for name, tensor in held.items())
     scalars = {**scalars, **{name: _scalar(tensor) for name, tensor in held.items() if _is_whole_scalar(tensor)}}
     costs = []
     for node in graph.node:
-        costs.append(_node_cost(node, facts, scalars))
+        inner = [
+            _graph_costs(each, own.inside(node)[index], facts, scalars) for index, each in enumerate(subgraphs(node))
+        ]
+        costs.append(_with_graphs(node, inner, facts, scalars) if inner else _node_cost(node, facts))
         made = _elements_made(node, facts)
         for output in node.output:
             if output not in facts or facts[output].shape is None:
@@ -101,14 +143,20 @@ def _graph_costs(
     return tuple(costs)
 
 
-def _node_cost(node: onnx.NodeProto, facts: Mapping[str, TensorFact], scalars: Mapping[str, int]) -> NodeCost:
+def _with_graphs(
+    node: onnx.NodeProto,
+    inner: Sequence[tuple[NodeCost, ...]],
+    facts: Mapping[str, TensorFact],
+    scalars: Mapping[str, int],
+) -> NodeCost:
+    times = _repetitions(node, facts, scalars)
+    multiply_adds = times * max(sum(cost.multiply_adds for cost in costs) for costs in inner)
+    within = times * max(sum(cost.operations for cost in costs) for costs in inner)
+    return NodeCost(describe_node(node), multiply_adds, max(within, 1), tuple(inner), times)
+
+
+def _node_cost(node: onnx.NodeProto, facts: Mapping[str, TensorFact]) -> NodeCost:
     place = describe_node(node)
-    inner = [_graph_costs(graph, dict(facts), scalars) for graph in subgraphs(node)]
-    if inner:
-        times = _repetitions(node, facts, scalars)
-        multiply_adds = times * max(sum(cost.multiply_adds for cost in costs) for costs in inner)
-        within = times * max(sum(cost.operations for cost in costs) for costs in inner)
-        return NodeCost(place, multiply_adds, max(within, 1))
     domain = standard_domain(node.domain)
     shapes = NodeShapes(node, facts)
     if domain == "ai.onnx.ml" and node.op_type in TREE_OPERATORS:
@@ -127,7 +175,8 @@ def _repetitions(node: onnx.NodeProto, facts: Mapping[str, TensorFact], scalars:
     if node.op_type == "Scan":
         sequences = next((each.i for each in node.attribute if each.name == "num_scan_inputs"), 1)
         fact = facts.get(node.input[-sequences]) if len(node.input) >= sequences > 0 else None
-        return size((fact.shape or ())[:1]) if fact else DIMENSION_DEFAULT
+        # A fact without an element type is a guess at how many elements there are, and tells no steps.
+        return size((fact.shape or ())[:1]) if fact and fact.element else DIMENSION_DEFAULT
     return 1
 
 

@@ -32,7 +32,7 @@ def used_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and initializers that no output needs: a split weight would otherwise be kept twice.
+    """Remove nodes and initializers that no output needs, in subgraphs too: a split weight would else be kept twice.
 
     An initializer that is listed as an input as well goes from both, or a run would have to supply it.
     """
@@ -40,6 +40,8 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     kept = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
+            for subgraph in subgraphs(node):
+                drop_unused(subgraph)
             kept.append(node)
             needed |= used_names([node])
     dropped = {tensor.name for tensor in graph.initializer if tensor.name not in needed}

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import onnx
+
+Position: TypeAlias = tuple[int, ...]
+"""Where a node stands: its number in the main graph; then, for each graph on the way down, which of the graphs of that
+node it is, and the number of the next node in it."""
 
 
 @dataclass(frozen=True, slots=True)

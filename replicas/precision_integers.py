@@ -59,6 +59,7 @@ def compute_in_whole_numbers(proto: onnx.ModelProto) -> RewriteResult:
         setting="precision",
         kind="integers",
         k_min=1,
+        by_places=False,
         k_at_run_time=True,
         rewriter=lambda writer, _: _WholeNumbers(writer),
         why_not=_why_not,
@@ -95,7 +96,6 @@ class _WholeNumbers:
 
     def __init__(self, writer: NodeWriter) -> None:
         self._writer = writer
-        self._sides: dict[tuple[str, int, int], tuple[str, str]] = {}
 
     def write(self, product: Rewritable, row: int) -> None:  # noqa: ARG002  # no order is read
         """Write one product."""
@@ -168,11 +168,11 @@ class _WholeNumbers:
 
     def _whole_side(self, tensor: str, axis: int, q: int) -> tuple[str, str]:
         """A side that a run supplies, as whole numbers in double precision, and what one of them is worth."""
-        key = (tensor, axis, q)
-        if key not in self._sides:
-            double = self._writer.add("Cast", [tensor], to=onnx.TensorProto.DOUBLE)
-            self._sides[key] = self._rounded(double, self._largest(double, (axis,)), q, np.float64)
-        return self._sides[key]
+        return self._writer.once(("whole", tensor, axis, q), lambda: self._made_whole(tensor, axis, q))
+
+    def _made_whole(self, tensor: str, axis: int, q: int) -> tuple[str, str]:
+        double = self._writer.cast(tensor, onnx.TensorProto.DOUBLE)
+        return self._rounded(double, self._largest(double, (axis,)), q, np.float64)
 
     def _largest(self, tensor: str, axes: tuple[int, ...]) -> str:
         return self._writer.reduce_max(self._writer.add("Abs", [tensor]), axes)

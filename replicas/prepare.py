@@ -11,7 +11,7 @@ import onnx
 from onnx import inliner
 
 from replicas.constant_nodes import hold_tensors
-from replicas.cost import node_costs
+from replicas.cost import node_costs, part_costs
 from replicas.ksplit import InTree, LeftToRight, permute_products, split_products
 from replicas.model import Model
 from replicas.precision import (
@@ -158,11 +158,12 @@ def _in_int8(proto: onnx.ModelProto, report: PreparationReport, *, signed: bool)
 
 def _in_whole_numbers(proto: onnx.ModelProto, report: PreparationReport) -> Step:
     result = compute_in_whole_numbers(proto)
-    costs = node_costs(proto)
+    parts, rewritten = part_costs(node_costs(result.opened)), set(result.positions)
     return result.proto, replace(
         report,
+        multiply_adds=sum(part.counted for part in parts),
         products_quantised=result.rewritten,
-        multiply_adds_quantised=sum(costs[position].multiply_adds for position in result.positions),
+        multiply_adds_quantised=sum(part.counted for part in parts if part.position in rewritten),
         products_not_quantised=result.left_as_built,
     )
 
@@ -202,14 +203,14 @@ def _reordered(
             )
         case KPermute():
             result = permute_products(proto)
-    costs = node_costs(proto)
+    parts = part_costs(node_costs(result.opened))
+    rewritten = set(result.positions)
     named = {place for place, _ in result.left_as_built}
-    rest = [
-        cost.place for position, cost in enumerate(costs) if cost.multiply_adds and position not in result.positions
-    ]
+    rest = [part.place for part in parts if part.multiply_adds and part.position not in rewritten]
     reordered = replace(
         report,
-        multiply_adds_reordered=sum(costs[position].multiply_adds for position in result.positions),
+        multiply_adds=sum(part.counted for part in parts),
+        multiply_adds_reordered=sum(part.counted for part in parts if part.position in rewritten),
         products_reordered=result.rewritten,
         sums_rounded_once=result.sums_rounded_once,
         products_left_as_built=(

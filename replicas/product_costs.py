@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import onnx
 
-from replicas.shapes import Shape, TensorFact
+from replicas.shape_facts import Shape, TensorFact
 
 # What an unknown dimension counts as.
 DIMENSION_DEFAULT = 1

@@ -4,42 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import onnx
 
-from replicas.graph_walk import is_plain_constant
+from replicas.graph_walk import graphs_at_any_depth, is_plain_constant, subgraphs
+from replicas.shape_completion import complete_shapes
+from replicas.shape_facts import TensorFact, fact_of
+from replicas.shape_values import Numbers
 
 # Shape inference reads the values of small tensors (the target of a Reshape); larger ones only cost time to copy.
 READ_ELEMENTS_MAX = 1024
 
-Shape: TypeAlias = tuple[int | None, ...]
-
 
 @dataclass(frozen=True, slots=True)
-class TensorFact:
-    """What is known of a tensor: its ONNX element type (0: unknown) and its shape (None: not even the rank)."""
+class GraphFacts:
+    """What is known of the tensors of one graph, and of the graphs inside its nodes.
 
-    element: int
-    shape: Shape | None
+    Args:
+        tensors: its own, by name; those of the graphs around it are not among them.
+        inner: by the outputs of the node that holds graphs, one for each of these.
+    """
 
-    @property
-    def elements(self) -> int | None:
-        """How many elements, or None where a dimension is unknown."""
-        if self.shape is None:
-            return None
-        product = 1
-        for dimension in self.shape:
-            if dimension is None:
-                return None
-            product *= dimension
-        return product
+    tensors: Mapping[str, TensorFact]
+    inner: Mapping[tuple[str, ...], tuple[GraphFacts, ...]]
+
+    def inside(self, node: onnx.NodeProto) -> tuple[GraphFacts, ...]:
+        """The facts of the graphs that a node holds, in the order of `subgraphs`."""
+        return self.inner[tuple(node.output)]
 
 
 def infer_shapes(
     proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
 ) -> dict[str, TensorFact]:
-    """Infer shapes and types of the main graph's tensors.
+    """Infer shapes and types of the main graph's tensors. See `infer_shapes_at_any_depth`."""
+    return dict(infer_shapes_at_any_depth(proto, input_shapes).tensors)
+
+
+def infer_shapes_at_any_depth(
+    proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> GraphFacts:
+    """Infer shapes and types of the tensors of the main graph and of the graphs inside its nodes.
 
     Args:
         proto: the model; it is not changed.
@@ -54,13 +58,33 @@ def infer_shapes(
         inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         inferred = skeleton.graph
-    facts: dict[str, TensorFact] = {}
-    for value in (*inferred.value_info, *inferred.output, *inferred.input):
+    held = {tensor.name: tensor_fact(tensor) for tensor in proto.graph.initializer}
+    held |= {node.output[0]: tensor_fact(node.attribute[0].t) for node in constants_of(proto.graph)}
+    return _graph_facts(inferred, {}, {}, proto.opset_import, held)
+
+
+def _graph_facts(
+    graph: onnx.GraphProto,
+    around: Mapping[str, TensorFact],
+    numbers_around: Mapping[str, Numbers],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+    held: Mapping[str, TensorFact],
+) -> GraphFacts:
+    """The facts that a graph states after inference, completed. `held` are those of tensors taken out for that."""
+    tensors: dict[str, TensorFact] = {}
+    for value in (*graph.value_info, *graph.output, *graph.input):
         if value.type.WhichOneof("value") == "tensor_type":
-            facts[value.name] = _fact(value.type.tensor_type)
-    facts.update((tensor.name, tensor_fact(tensor)) for tensor in proto.graph.initializer)
-    facts.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(proto.graph))
-    return facts
+            tensors[value.name] = fact_of(value.type.tensor_type)
+    tensors.update((tensor.name, tensor_fact(tensor)) for tensor in graph.initializer)
+    tensors.update((node.output[0], tensor_fact(node.attribute[0].t)) for node in constants_of(graph))
+    tensors.update(held)
+    numbers = complete_shapes(graph, tensors, around, numbers_around, opsets)
+    scope = {**around, **tensors}
+    inner = {
+        tuple(node.output): tuple(_graph_facts(each, scope, numbers, opsets, {}) for each in subgraphs(node))
+        for node in graph.node
+    }
+    return GraphFacts(tensors, {outputs: graphs for outputs, graphs in inner.items() if graphs})
 
 
 def constants_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -71,13 +95,6 @@ def constants_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 def tensor_fact(tensor: onnx.TensorProto) -> TensorFact:
     """Type and shape of a tensor that is at hand."""
     return TensorFact(tensor.data_type, tuple(tensor.dims))
-
-
-def _fact(value: onnx.TypeProto.Tensor) -> TensorFact:
-    if not value.HasField("shape"):
-        return TensorFact(value.elem_type, None)
-    dimensions = value.shape.dim
-    return TensorFact(value.elem_type, tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions))
 
 
 def _skeleton(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
@@ -100,6 +117,9 @@ def _skeleton(proto: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]])
     # Stated shapes of inner tensors may be those of another input; they are inferred anew where shapes are given.
     if not input_shapes:
         graph.value_info.extend(proto.graph.value_info)
+    else:
+        for each in graphs_at_any_depth(skeleton):
+            del each.value_info[:]
     for output in proto.graph.output:
         graph.output.append(_without_shape(output) if input_shapes else output)
     return skeleton

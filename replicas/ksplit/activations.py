@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
 
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.constants import ConstantValues
-from replicas.shapes import TensorFact
+from replicas.shape_facts import TensorFact
 
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
@@ -33,13 +34,13 @@ class ActivationProduct:
 
 
 def find_activation_product(
-    node: onnx.NodeProto, constants: ConstantValues, facts: dict[str, TensorFact], *, k_min: int, k_at_run_time: bool
+    node: onnx.NodeProto, constants: ConstantValues, facts: Mapping[str, TensorFact], *, k_min: int, k_at_run_time: bool
 ) -> ActivationProduct | str | None:
     """Read a node as a product of two tensors that a run computes.
 
     Args:
-        node: a node of the main graph.
-        constants: the values that the graph fixes.
+        node: a node of a graph.
+        constants: the values that the graph and those around it fix.
         facts: shapes and element types, as far as known.
         k_min: a product with fewer elements along K than this stays as it is.
         k_at_run_time: whether K may be left to the run.

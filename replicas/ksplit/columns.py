@@ -36,6 +36,8 @@ class Columns:
 
 def why_not_laid_out(convolution: Convolution) -> str | None:
     """Why a convolution cannot be laid out; None where it can."""
+    if convolution.is_transposed:
+        return "it is transposed, and the processor has no convolution in double precision"
     if convolution.groups > 1:
         return f"it has {convolution.groups} groups, and the processor has no convolution in double precision"
     if _pads(convolution) is None:
@@ -48,7 +50,7 @@ def lay_out(writer: NodeWriter, convolution: Convolution) -> Columns:
     weight, rank = convolution.weight, convolution.weight.ndim - 2
     kernel = weight.shape[2:]
     strides, dilations = (_integers(convolution.node, name, [1] * rank) for name in ("strides", "dilations"))
-    double = writer.add("Cast", [convolution.operand], to=onnx.TensorProto.DOUBLE)
+    double = writer.cast(convolution.operand, onnx.TensorProto.DOUBLE)
     last = writer.add("Transpose", [double], perm=[0, *range(2, rank + 2), 1])
     padded = _padded(writer, last, _pads(convolution) or [0] * 2 * rank, rank)
     slices = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -12,8 +13,11 @@ from onnx import helper, numpy_helper
 
 from replicas.graph_names import fresh_name
 
+T = TypeVar("T")
+
 AXES_ARE_INPUTS_SINCE = 13
 REDUCE_AXES_ARE_INPUTS_SINCE = 18
+SPLIT_COUNTS_ITS_OUTPUTS_SINCE = 18
 
 
 class NodeWriter:
@@ -30,8 +34,26 @@ class NodeWriter:
         self._taken = taken
         self._prefix = prefix
         self._integers: dict[tuple[int, ...], str] = {}
+        self._written: dict[Hashable, Any] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+
+    @contextmanager
+    def graph(self) -> Iterator[list[onnx.NodeProto]]:
+        """Collect the nodes of one graph apart; it shares initializers with the graphs around it, and nothing else."""
+        around = self.nodes, self._written
+        self.nodes, self._written = [], {}
+        try:
+            yield self.nodes
+        finally:
+            self.nodes, self._written = around
+
+    def once(self, key: Hashable, write: Callable[[], T]) -> T:
+        """What was written under that key in this graph; written now if it is the first time."""
+        if key not in self._written:
+            self._written[key] = write()
+        written: T = self._written[key]
+        return written
 
     def fresh(self, what: str) -> str:
         """A name that nothing in the model bears."""
@@ -68,14 +90,33 @@ class NodeWriter:
         return self.constant(np.array(value, dtype=np.int64), "integer")
 
     def split(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
-        """Cut a tensor along an axis into parts of the given sizes."""
+        """Cut a tensor along an axis into parts of the given sizes; equal parts are cut once."""
+        return self.once(("split", tensor, tuple(sizes), axis), lambda: self._cut(tensor, sizes, axis))
+
+    def cast(self, tensor: str, element: int) -> str:
+        """A tensor in another element type; cast once for all that read it."""
+        return self.once(("cast", tensor, element), lambda: self.add("Cast", [tensor], to=element))
+
+    def _cut(self, tensor: str, sizes: Sequence[int], axis: int) -> tuple[str, ...]:
         if self._opset >= AXES_ARE_INPUTS_SINCE:
             return self.split_by(tensor, self.integers(sizes), len(sizes), axis)
         return self._split([tensor], len(sizes), axis=axis, split=list(sizes))
 
+    def split_evenly(self, tensor: str, parts: int, axis: int) -> tuple[str, ...]:
+        """Cut a tensor into equal parts. Inference knows their shapes in subgraphs too, where it reads no sizes."""
+        counted = {"num_outputs": parts} if self._opset >= SPLIT_COUNTS_ITS_OUTPUTS_SINCE else {}
+        return self._split([tensor], parts, axis=axis, **counted)
+
     def split_by(self, tensor: str, sizes: str, parts: int, axis: int) -> tuple[str, ...]:
-        """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 13 on."""
-        return self._split([tensor, sizes], parts, axis=axis)
+        """Cut a tensor along an axis into parts whose sizes are a tensor too; from operator set 11 on."""
+        if self._opset >= AXES_ARE_INPUTS_SINCE:
+            return self._split([tensor, sizes], parts, axis=axis)
+        ends = self.add("CumSum", [sizes, self.scalar(0)])
+        starts = self.add("Sub", [ends, sizes])
+        bounds = [
+            [self.add("Gather", [each, self.integers([part])]) for each in (starts, ends)] for part in range(parts)
+        ]
+        return tuple(self.add("Slice", [tensor, *each, self.integers([axis])]) for each in bounds)
 
     def _split(self, inputs: Sequence[str], parts: int, **attributes: Any) -> tuple[str, ...]:
         outputs = [self.fresh("part") for _ in range(parts)]
@@ -96,15 +137,15 @@ class NodeWriter:
         self.nodes.append(node)
         return whole, scale, zero_point
 
-    def unsqueeze(self, tensor: str) -> str:
-        """Put an axis of length 1 in front."""
-        return self._first_axis("Unsqueeze", tensor, "")
+    def unsqueeze(self, tensor: str, axis: int = 0, output: str = "") -> str:
+        """Put an axis of length 1 in front, or further back."""
+        return self._one_axis("Unsqueeze", tensor, axis, output)
 
     def squeeze(self, tensor: str, output: str = "") -> str:
         """Take the first axis, of length 1, away."""
-        return self._first_axis("Squeeze", tensor, output)
+        return self._one_axis("Squeeze", tensor, 0, output)
 
-    def _first_axis(self, operator: str, tensor: str, output: str) -> str:
+    def _one_axis(self, operator: str, tensor: str, axis: int, output: str) -> str:
         if self._opset >= AXES_ARE_INPUTS_SINCE:
-            return self.add(operator, [tensor, self.integers([0])], output)
-        return self.add(operator, [tensor], output, axes=[0])
+            return self.add(operator, [tensor, self.integers([axis])], output)
+        return self.add(operator, [tensor], output, axes=[axis])

@@ -31,8 +31,8 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
     and one drawn evenly orders a shorter product evenly too.
 
     The node itself stays, and the kernel is the runtime's own; only, a weight that is gathered on each run cannot be
-    laid out anew beforehand, as `prepacking` would. A product of K = 1 stays as
-    built, and so does one inside an If, Loop or Scan.
+    laid out anew beforehand, as `prepacking` would. A product of K = 1 stays as built. One inside an If, Loop or Scan
+    is permuted too, in one order in all iterations of a run.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -43,7 +43,9 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
     opset = opset_versions(proto).get("", 1)
     if opset < OPSET_MIN:
         raise ProfileError((f"summation: kpermute needs operator set {OPSET_MIN}, and the model has {opset}",))
-    return rewrite_products(proto, kind="kpermute", k_min=K_MIN, k_at_run_time=False, rewriter=_Permuter)
+    return rewrite_products(
+        proto, kind="kpermute", k_min=K_MIN, by_places=False, k_at_run_time=False, rewriter=_Permuter
+    )
 
 
 class _Permuter:

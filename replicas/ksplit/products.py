@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 
 from replicas.graph_walk import standard_domain
 from replicas.ksplit.constants import Array, ConstantValues
-from replicas.shapes import TensorFact
+from replicas.shape_facts import TensorFact
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -26,7 +27,7 @@ class Product:
         operand_axis: the axis of the operand that is K; negative from the end.
         operand_transposed: the operand is to be transposed first (Gemm's transA or transB); it has two axes.
         weight: the constant side, transposed already where the node says so.
-        weight_name: where the value came from; products of one weight share its slices.
+        weight_name: where the value came from, told from all others; products of one weight share its slices.
         weight_transposed: whether `weight` was transposed.
         weight_is_left: the weight is the left side.
         alpha: factor of the product.
@@ -60,13 +61,13 @@ class Product:
 
 
 def find_product(
-    node: onnx.NodeProto, constants: ConstantValues, facts: dict[str, TensorFact], k_min: int
+    node: onnx.NodeProto, constants: ConstantValues, facts: Mapping[str, TensorFact], k_min: int
 ) -> Product | str | None:
     """Read a node as a product that can be rewritten.
 
     Args:
-        node: a node of the main graph.
-        constants: the values that the graph fixes.
+        node: a node of a graph.
+        constants: the values that the graph and those around it fix.
         facts: shapes, as far as known: a weight on the left needs the rank of the other side.
         k_min: how many elements along K it must have at least.
 
@@ -89,13 +90,15 @@ def find_product(
     if weight.dtype not in FLOATS:
         return f"its weight is {weight.dtype}; float32 and float64 are rewritten"
     product = _gemm if node.op_type == "Gemm" else _matmul
-    found = product(node, weight, weight_is_left, facts)
+    found = product(node, weight, constants.full_name(weight_name), weight_is_left, facts)
     if isinstance(found, Product) and found.k < k_min:
         return f"K is {found.k}, and at least {k_min} is needed"
     return found
 
 
-def _matmul(node: onnx.NodeProto, weight: Array, weight_is_left: bool, facts: dict[str, TensorFact]) -> Product | str:
+def _matmul(
+    node: onnx.NodeProto, weight: Array, weight_name: str, weight_is_left: bool, facts: Mapping[str, TensorFact]
+) -> Product | str:
     operand = node.input[1] if weight_is_left else node.input[0]
     axis = -1
     if weight_is_left:
@@ -111,13 +114,15 @@ def _matmul(node: onnx.NodeProto, weight: Array, weight_is_left: bool, facts: di
         operand_axis=axis,
         operand_transposed=False,
         weight=weight,
-        weight_name=node.input[0] if weight_is_left else node.input[1],
+        weight_name=weight_name,
         weight_transposed=False,
         weight_is_left=weight_is_left,
     )
 
 
-def _gemm(node: onnx.NodeProto, weight: Array, weight_is_left: bool, _: dict[str, TensorFact]) -> Product | str:
+def _gemm(
+    node: onnx.NodeProto, weight: Array, weight_name: str, weight_is_left: bool, _: Mapping[str, TensorFact]
+) -> Product | str:
     if weight.ndim != 2:
         return f"its weight has {weight.ndim} axes; a Gemm takes 2"
     floats = {each.name: each.f for each in node.attribute if each.type == onnx.AttributeProto.FLOAT}
@@ -136,7 +141,7 @@ def _gemm(node: onnx.NodeProto, weight: Array, weight_is_left: bool, _: dict[str
         operand_axis=0 if k_is_first else 1,
         operand_transposed=operand_transposed,
         weight=weight.T if weight_transposed else weight,
-        weight_name=node.input[0] if weight_is_left else node.input[1],
+        weight_name=weight_name,
         weight_transposed=weight_transposed,
         weight_is_left=weight_is_left,
         alpha=alpha,

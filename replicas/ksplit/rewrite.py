@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -10,14 +10,14 @@ import onnx
 from onnx import helper
 
 from replicas.graph_names import drop_unused, names_in
-from replicas.graph_walk import describe_node, opset_versions
+from replicas.graph_walk import Position, opset_versions, subgraphs
 from replicas.ksplit.activations import ActivationProduct, find_activation_product
-from replicas.ksplit.constants import ConstantValues
 from replicas.ksplit.convolutions import Convolution, find_convolution
 from replicas.ksplit.nodes import NodeWriter
+from replicas.ksplit.opened import open_operators
 from replicas.ksplit.products import Product, find_product
+from replicas.ksplit.scopes import ScopedNode, scoped_nodes
 from replicas.profile import ProfileError
-from replicas.shapes import infer_shapes
 
 ORDER_INPUT = "lastbit.order"
 USUAL = {"summation": "as-built", "precision": "fp32"}
@@ -31,19 +31,21 @@ class RewriteResult:
     """A rewritten model.
 
     Args:
+        opened: the model before its products were rewritten, operators opened.
         proto: the model; a new input `lastbit.order`, int64 [rows, columns], stands last if products read it. Each of
             its rows is a permutation of range(columns).
         columns: of the order; 0 where no product reads one.
         rewritten: the products, as messages call them; number i reads row i.
-        positions: where each of these stood among the nodes of the main graph.
+        positions: where each of these stood in the opened model.
         left_as_built: products that are not rewritten, each with the reason.
         sums_rounded_once: tensors in double precision, each of which is rounded to what a product makes.
     """
 
+    opened: onnx.ModelProto
     proto: onnx.ModelProto
     columns: int
     rewritten: tuple[str, ...]
-    positions: tuple[int, ...]
+    positions: tuple[Position, ...]
     left_as_built: tuple[tuple[str, str], ...]
     sums_rounded_once: tuple[str, ...]
 
@@ -71,19 +73,22 @@ def rewrite_products(
     *,
     kind: str,
     k_min: int,
+    by_places: bool,
     k_at_run_time: bool,
     rewriter: Callable[[NodeWriter, Sequence[Rewritable]], ProductRewriter],
     setting: str = "summation",
     why_not: Callable[[Rewritable], str | None] | None = None,
 ) -> RewriteResult:
-    """Rewrite every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
+    """Rewrite every MatMul, Gemm and Conv of floats, at any depth; a Gemm and a Conv need a constant side.
 
-    A product inside an If, Loop or Scan stays as it is.
+    Recurrent operators are opened first, and what they hold is rewritten too.
+    A product inside an If, Loop or Scan reads its row of the order from the main graph, the same one in all iterations.
 
     Args:
         proto: the model, functions put in place; not changed.
         kind: what the setting is set to, for messages and for the names of new tensors.
         k_min: a product with fewer elements along K stays as it is.
+        by_places: whether narrow convolutions and transposed ones are rewritten as well.
         k_at_run_time: whether a product of two tensors may leave K to the run.
         rewriter: makes what writes the products, from all of them.
         setting: of the profile which asks for it, for messages.
@@ -92,59 +97,74 @@ def rewrite_products(
     Raises:
         ProfileError: nothing in this model can be rewritten, or a name that is needed is taken.
     """
+    opened = open_operators(proto, k_min)
     model = onnx.ModelProto()
-    model.CopyFrom(proto)
+    model.CopyFrom(opened.proto)
     taken = names_in(model.graph)
     if ORDER_INPUT in taken:
         raise ProfileError((f'summation: the model has a tensor "{ORDER_INPUT}" already; rename it',))
-    constants, facts = ConstantValues(model), infer_shapes(model)
-    found = [
-        find_activation_product(node, constants, facts, k_min=k_min, k_at_run_time=k_at_run_time)
-        or find_product(node, constants, facts, k_min)
-        or find_convolution(node, constants, k_min)
-        for node in model.graph.node
-    ]
+    nodes = list(scoped_nodes(model))
+    found = [(each, _read(each, k_min=k_min, by_places=by_places, k_at_run_time=k_at_run_time)) for each in nodes]
     if why_not is not None:
-        found = [(why_not(each) or each) if isinstance(each, Rewritable) else each for each in found]
-    left_as_built = tuple(
-        (describe_node(node), each) for node, each in zip(model.graph.node, found, strict=True) if isinstance(each, str)
-    )
-    products = [each for each in found if isinstance(each, Rewritable)]
+        found = [(at, (why_not(each) or each) if isinstance(each, Rewritable) else each) for at, each in found]
+    left_as_built = (*opened.left, *((at.place, reason) for at, reason in found if isinstance(reason, str)))
+    products = {at.position: product for at, product in found if isinstance(product, Rewritable)}
     if not products:
         raise ProfileError((_nothing_to_rewrite(setting, kind, left_as_built),))
     writer = NodeWriter(opset=opset_versions(model).get("", 1), taken=taken, prefix=f"lastbit.{kind}.")
-    products_written = rewriter(writer, products)
-    rows = iter(range(len(products)))
-    for node, each in zip(model.graph.node, found, strict=True):
-        if isinstance(each, Rewritable):
-            products_written.write(each, row=next(rows))
-        else:
-            writer.nodes.append(node)
-    _put_in_place(model, writer)
+    products_written = rewriter(writer, tuple(products.values()))
+    rows = {position: row for row, position in enumerate(products)}
+    _rewrite_graph(model.graph, (), writer, lambda at: products_written.write(products[at], rows[at]), rows)
+    model.graph.initializer.extend(writer.initializers)
     if products_written.columns:
         shape = [len(products), products_written.columns]
         model.graph.input.append(helper.make_tensor_value_info(ORDER_INPUT, onnx.TensorProto.INT64, shape))
+    drop_unused(model.graph)
     return RewriteResult(
+        opened=opened.proto,
         proto=model,
         columns=products_written.columns,
-        rewritten=tuple(describe_node(product.node) for product in products),
-        positions=tuple(position for position, each in enumerate(found) if isinstance(each, Rewritable)),
+        rewritten=tuple(at.place for at, product in found if isinstance(product, Rewritable)),
+        positions=tuple(products),
         left_as_built=left_as_built,
         sums_rounded_once=tuple(products_written.sums_rounded_once),
     )
 
 
+def _read(at: ScopedNode, *, k_min: int, by_places: bool, k_at_run_time: bool) -> Rewritable | str | None:
+    """A node as a product that can be rewritten, or why it stays as it is; None for a node that is no product."""
+    return (
+        find_activation_product(at.node, at.constants, at.facts, k_min=k_min, k_at_run_time=k_at_run_time)
+        or find_product(at.node, at.constants, at.facts, k_min)
+        or find_convolution(at.node, at.constants, k_min, by_places=by_places)
+    )
+
+
+def _rewrite_graph(
+    graph: onnx.GraphProto,
+    around: Position,
+    writer: NodeWriter,
+    write: Callable[[Position], None],
+    rewritten: Collection[Position],
+) -> None:
+    """Write the nodes of a graph anew, and those of the graphs inside them."""
+    with writer.graph() as nodes:
+        for number, node in enumerate(graph.node):
+            at = (*around, number)
+            if at in rewritten:
+                write(at)
+                continue
+            for index, inner in enumerate(subgraphs(node)):
+                _rewrite_graph(inner, (*at, index), writer, write, rewritten)
+            nodes.append(node)
+        written = list(nodes)
+        del graph.node[:]
+        graph.node.extend(written)
+
+
 def _nothing_to_rewrite(setting: str, kind: str, left_as_built: Sequence[tuple[str, str]]) -> str:
     fault, usual = f"{setting}: {kind} finds no product in this model", USUAL[setting]
     if not left_as_built:
-        return f"{fault}: it has no MatMul, Gemm or Conv outside subgraphs; use {usual}"
+        return f"{fault}: it has no matrix product, convolution or recurrent layer of floats; use {usual}"
     place, reason = left_as_built[0]
     return f"{fault} that it can rewrite; of {len(left_as_built)}, {place}: {reason}; use {usual}"
-
-
-def _put_in_place(model: onnx.ModelProto, writer: NodeWriter) -> None:
-    nodes = list(writer.nodes)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(writer.initializers)
-    drop_unused(model.graph)

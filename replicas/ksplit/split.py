@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -11,15 +11,18 @@ from replicas.graph_walk import opset_versions
 from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.additions import Addition
 from replicas.ksplit.columns import finish_columns, lay_out, why_not_laid_out
+from replicas.ksplit.constants import Array
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.epilogue import write_epilogue
-from replicas.ksplit.nodes import AXES_ARE_INPUTS_SINCE, NodeWriter
+from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.products import Product
 from replicas.ksplit.rewrite import Rewritable, RewriteResult, rewrite_products
 from replicas.ksplit.rounding import Rounder, check_opset
 from replicas.profile import PartialPrecision
 
 FLOAT = onnx.TensorProto.FLOAT
+# CumSum, and Pad with the lengths as an input.
+CUT_BY_TENSORS_SINCE = 11
 
 
 def split_products(
@@ -30,7 +33,7 @@ def split_products(
     partials: PartialPrecision,
     addition: Callable[[NodeWriter, Rounder], Addition],
 ) -> RewriteResult:
-    """Split every MatMul, Gemm and Conv of floats of the main graph; a Gemm and a Conv need a constant side.
+    """Split every MatMul, Gemm and Conv of floats, at any depth; a Gemm and a Conv need a constant side.
 
     What is rounded to `partials`, to nearest even: each partial product once the runtime has computed it, and each
     sum after each addition. What is not: the products and sums inside a slice. The sum is then multiplied by
@@ -40,10 +43,13 @@ def split_products(
     is rounded once. The processor has no Conv in double precision: one of a single group is laid out as a product,
     whose K is the places of the kernel and at each the channels; others stay as built.
 
-    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where only a
-    run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the graph tells such
-    a K the product stays whole, and so does one inside an If, Loop or Scan. The tensor that a product makes keeps
-    its name.
+    K is cut as evenly as it goes, longer slices first; the K of a Conv is the input channels of a group. Where these
+    are fewer than `slices`, K is the channels and the places of the kernel, and each partial convolution has zeros in
+    the places of the others, so that infinities in what is convolved turn to NaN. A ConvTranspose is cut as a Conv is.
+
+    Where only a run tells K, as in attention, it is cut then, and a K < `slices` is filled up with zeros. Where the
+    graph tells such a K the product stays whole. The tensor that a product makes keeps its name. A product inside a
+    Loop or Scan adds in one order in all iterations of a run.
 
     Args:
         proto: the model, functions put in place; not changed.
@@ -66,7 +72,8 @@ def split_products(
         proto,
         kind=kind,
         k_min=slices,
-        k_at_run_time=opset >= AXES_ARE_INPUTS_SINCE,
+        by_places=True,
+        k_at_run_time=opset >= CUT_BY_TENSORS_SINCE,
         rewriter=rewriter,
         why_not=_not_laid_out if partials == "fp64" else None,
     )
@@ -77,7 +84,7 @@ def _not_laid_out(product: Rewritable) -> str | None:
 
 
 class _Splitter:
-    """Writes split products; parts of an operand or a weight that several products share are written once."""
+    """Writes split products; parts of a weight that several products share are written once."""
 
     def __init__(self, writer: NodeWriter, *, slices: int, rounder: Rounder, addition: Addition) -> None:
         self._writer = writer
@@ -85,8 +92,6 @@ class _Splitter:
         self._rounder = rounder
         self._addition = addition
         self.sums_rounded_once: list[str] = []
-        self._wide: dict[str, str] = {}
-        self._operands: dict[tuple[str, int, int], tuple[str, ...]] = {}
         self._weights: dict[tuple[str, bool, int], tuple[str, ...]] = {}
 
     @property
@@ -128,13 +133,9 @@ class _Splitter:
         return self._addition.total(list(partials), row, self._rounder.element_of_sums(element))
 
     def _widened(self, tensor: str, element: int) -> str:
-        """A side of a product in the precision in which it is multiplied; cast once for all that read it."""
+        """A side of a product in the precision in which it is multiplied."""
         wide = self._rounder.element_of_sums(element)
-        if wide == element:
-            return tensor
-        if tensor not in self._wide:
-            self._wide[tensor] = self._writer.add("Cast", [tensor], to=wide)
-        return self._wide[tensor]
+        return tensor if wide == element else self._writer.cast(tensor, wide)
 
     def _narrow(self, total: str, element: int, output: str) -> str:
         """The sum without the axis in front, in the precision of the graph."""
@@ -145,18 +146,12 @@ class _Splitter:
         return self._writer.add("Cast", [wide], output, to=element)
 
     def _partial_products(self, product: Product) -> Iterator[str]:
-        operands, weights = self._operand_parts(product), self._weight_parts(product)
-        for operand, weight in zip(operands, weights, strict=True):
-            factor = self._writer.add("Transpose", [operand], perm=[1, 0]) if product.operand_transposed else operand
+        sizes, weights = _slice_sizes(product.k, self._slices), self._weight_parts(product)
+        operand = self._widened(product.operand, _element(product))
+        operands = self._writer.split(operand, sizes, product.operand_axis)
+        for part, weight in zip(operands, weights, strict=True):
+            factor = self._writer.add("Transpose", [part], perm=[1, 0]) if product.operand_transposed else part
             yield self._writer.add("MatMul", [weight, factor] if product.weight_is_left else [factor, weight])
-
-    def _operand_parts(self, product: Product) -> tuple[str, ...]:
-        key = (product.operand, product.operand_axis, product.k)
-        if key not in self._operands:
-            sizes = _slice_sizes(product.k, self._slices)
-            operand = self._widened(product.operand, _element(product))
-            self._operands[key] = self._writer.split(operand, sizes, product.operand_axis)
-        return self._operands[key]
 
     def _weight_parts(self, product: Product) -> tuple[str, ...]:
         key = (product.weight_name, product.weight_transposed, product.weight_axis)
@@ -171,21 +166,23 @@ class _Splitter:
         writer = self._writer
         left, right = (self._widened(side, product.element) for side in product.node.input)
         if product.k:
-            sizes = writer.integers(_slice_sizes(product.k, self._slices))
+            sizes = _slice_sizes(product.k, self._slices)
+            lefts = writer.split(left, sizes, axis=-1)
+            rights = writer.split(right, sizes, axis=product.right_axis)
         else:
             k = writer.add("Gather", [writer.add("Shape", [left]), writer.integers([-1])], axis=0)
-            sizes = self._sizes_at_run_time(k)
+            cut = self._sizes_at_run_time(k)
             left = self._at_least_as_long_as_slices(left, k, product.ranks[0], -1)
             right = self._at_least_as_long_as_slices(right, k, product.ranks[1], product.right_axis)
-        lefts = writer.split_by(left, sizes, self._slices, axis=-1)
-        rights = writer.split_by(right, sizes, self._slices, axis=product.right_axis)
+            lefts = writer.split_by(left, cut, self._slices, axis=-1)
+            rights = writer.split_by(right, cut, self._slices, axis=product.right_axis)
         for each in zip(lefts, rights, strict=True):
             yield writer.add("MatMul", each)
 
     def _sizes_at_run_time(self, k: str) -> str:
         """What `_slice_sizes` gives for a K that only a run tells, and that is filled up to the number of slices."""
         writer, slices = self._writer, self._writer.integers([self._slices])
-        k = writer.add("Max", [k, slices])
+        k = writer.add("Where", [writer.add("Less", [k, slices]), slices, k])
         is_longer = writer.add("Less", [writer.integers(range(self._slices)), writer.add("Mod", [k, slices])])
         longer = writer.add("Cast", [is_longer], to=onnx.TensorProto.INT64)
         return writer.add("Add", [writer.add("Div", [k, slices]), longer])
@@ -193,27 +190,29 @@ class _Splitter:
     def _at_least_as_long_as_slices(self, side: str, k: str, rank: int, axis: int) -> str:
         """Fill a side up with zeros: the runtime's MatMul leaves some results of no elements unset."""
         writer = self._writer
-        missing = writer.add("Max", [writer.add("Sub", [writer.integers([self._slices]), k]), writer.integers([0])])
+        slices, none = writer.integers([self._slices]), writer.integers([0])
+        missing = writer.add("Where", [writer.add("Less", [k, slices]), writer.add("Sub", [slices, k]), none])
         at_the_end = [0] * (2 * rank)
         at_the_end[axis] = 1
         return writer.add("Pad", [side, writer.add("Mul", [writer.integers(at_the_end), missing])])
 
     def _partial_convolutions(self, convolution: Convolution) -> Iterator[str]:
-        operands = self._channel_parts(convolution)
-        weights = np.array_split(convolution.weight, self._slices, axis=1)
-        for operand, weight in zip(operands, weights, strict=True):
-            yield self._writer.like(convolution.node, [operand, self._writer.constant(weight, "weight")])
+        writer, node = self._writer, convolution.node
+        if convolution.k < self._slices:
+            for weight in convolution.place_slices(self._slices):
+                yield writer.like(node, [convolution.operand, writer.constant(weight, "weight")])
+            return
+        slices = list(convolution.channel_slices(self._slices))
+        operands = self._channel_parts(convolution, [channels for channels, _ in slices])
+        for operand, (_, weight) in zip(operands, slices, strict=True):
+            yield writer.like(node, [operand, writer.constant(weight, "weight")])
 
-    def _channel_parts(self, convolution: Convolution) -> tuple[str, ...]:
+    def _channel_parts(self, convolution: Convolution, slices: Sequence[Array]) -> tuple[str, ...]:
         """A slice of the input channels of each group; the groups stay apart."""
-        writer, k, groups = self._writer, convolution.k, convolution.groups
-        if groups == 1:
-            return writer.split(convolution.operand, _slice_sizes(k, self._slices), axis=1)
-        channels = np.array_split(np.arange(groups * k).reshape(groups, k), self._slices, axis=1)
-        return tuple(
-            writer.add("Gather", [convolution.operand, writer.integers(each.reshape(-1).tolist())], axis=1)
-            for each in channels
-        )
+        writer, operand = self._writer, convolution.operand
+        if convolution.groups == 1:
+            return writer.split(operand, _slice_sizes(convolution.k, self._slices), axis=1)
+        return tuple(writer.add("Gather", [operand, writer.integers(each.tolist())], axis=1) for each in slices)
 
     def _finish_convolution(self, convolution: Convolution, total: str) -> None:
         writer, result = self._writer, convolution.node.output[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -171,6 +172,72 @@ def convolutions(draw: st.DrawFn) -> Case:
     return Case(build([*nodes, conv], initializers, inputs), inputs, exact, magnitude, k, 1, terms)
 
 
+@st.composite
+def narrow_convolutions(draw: st.DrawFn) -> Case:
+    """Fewer channels than slices, as for a first layer or a depthwise one: what is cut is the kernel."""
+    axes, groups, channels = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    kernel = [draw(st.integers(4 if axes == 1 else 2, 5))] * axes
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((2, groups * channels, *[draw(st.integers(6, 8))] * axes)).astype(np.float32)
+    w = rng.standard_normal((groups * draw(st.integers(1, 3)), channels, *kernel)).astype(np.float32)
+    attributes = {
+        "group": groups,
+        "strides": [draw(st.integers(1, 2))] * axes,
+        "pads": [draw(st.integers(0, 1))] * 2 * axes,
+    }
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", **attributes)
+    double = [x.astype(np.float64), w.astype(np.float64)]
+    exact, magnitude = convolved(conv, double), convolved(conv, [abs(each) for each in double])
+    model = build([conv], [numpy_helper.from_array(w, "w")], {"x": x})
+    return Case(model, {"x": x}, exact, magnitude, channels, 1, int(np.prod(kernel)))
+
+
+@st.composite
+def transposed_convolutions(draw: st.DrawFn) -> Case:
+    """One or two axes, groups, strides, gaps, edges and a bias; few channels or many."""
+    axes, groups, channels = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 9))
+    kernel = [draw(st.integers(4 if axes == 1 else 2, 4)) for _ in range(axes)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.standard_normal((2, groups * channels, *[draw(st.integers(3, 5))] * axes)).astype(np.float32)
+    w = rng.standard_normal((groups * channels, draw(st.integers(1, 3)), *kernel)).astype(np.float32)
+    bias = rng.standard_normal(groups * w.shape[1]).astype(np.float32)
+    attributes = {
+        "group": groups,
+        "strides": [draw(st.integers(1, 3)) for _ in range(axes)],
+        "dilations": [draw(st.integers(1, 2)) for _ in range(axes)],
+        "pads": [draw(st.integers(0, 1)) for _ in range(2 * axes)],
+    }
+    names = ["x", "w", *(["c"] if draw(st.booleans()) else [])]
+    node = helper.make_node("ConvTranspose", names, ["y"], name="conv", **attributes)
+    double = [each.astype(np.float64) for each in (x, w, bias)][: len(names)]
+    exact, magnitude = spread(attributes, double), spread(attributes, [abs(each) for each in double])
+    model = build([node], [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "c")], {"x": x})
+    return Case(model, {"x": x}, exact, magnitude, channels, 1, int(np.prod(kernel)))
+
+
+def spread(attributes: dict[str, Any], operands: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A ConvTranspose by its definition: each input element adds its kernel to the places that it reaches."""
+    x, w = operands[:2]
+    groups, axes = attributes["group"], x.ndim - 2
+    channels, outputs = len(w) // groups, w.shape[1]
+    strides, dilations, pads = attributes["strides"], attributes["dilations"], attributes["pads"]
+    sizes = [(x.shape[2 + a] - 1) * strides[a] + (w.shape[2 + a] - 1) * dilations[a] + 1 for a in range(axes)]
+    result = np.zeros((len(x), groups * outputs, *sizes))
+    for place in np.ndindex(*w.shape[2:]):
+        reached = tuple(
+            slice(place[a] * dilations[a], place[a] * dilations[a] + (x.shape[2 + a] - 1) * strides[a] + 1, strides[a])
+            for a in range(axes)
+        )
+        for group in range(groups):
+            taken = slice(group * channels, (group + 1) * channels)
+            given = slice(group * outputs, (group + 1) * outputs)
+            kernel = w[(taken, slice(None), *place)]
+            result[(slice(None), given, *reached)] += np.einsum("bc...,cm->bm...", x[:, taken], kernel)
+    inside = tuple(slice(pads[a], sizes[a] - pads[axes + a]) for a in range(axes))
+    result = result[(slice(None), slice(None), *inside)]
+    return result + operands[2].reshape(1, -1, *[1] * axes) if len(operands) > 2 else result
+
+
 def convolved(node: onnx.NodeProto, operands: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """A Conv by ONNX's reference, in float64."""
     names = list(node.input)
@@ -181,6 +248,60 @@ def convolved(node: onnx.NodeProto, operands: list[NDArray[np.float64]]) -> NDAr
     )
     result: NDArray[np.float64] = ReferenceEvaluator(proto).run(None, dict(zip(names, operands, strict=True)))[0]
     return result
+
+
+@st.composite
+def nested(draw: st.DrawFn) -> Case:
+    """A product inside an If, a Loop of one turn or a Scan of one step; its weight stays outside or goes along."""
+    case = draw(st.one_of(gemms(), matmuls(), shared_weights(), convolutions(), activation_products(k_is_told=True)))
+    proto = case.model.proto()
+    for operator in draw(st.lists(st.sampled_from(["If", "Loop", "Scan"]), min_size=1, max_size=2)):
+        wrap(proto.graph, operator, np.ndim(case.reference), weights_go_along=draw(st.booleans()))
+    return replace(case, model=Model.from_bytes(proto.SerializeToString(), name="nested"))
+
+
+def wrap(graph: onnx.GraphProto, operator: str, rank: int, *, weights_go_along: bool) -> None:
+    """Put all nodes of a graph, which make a tensor of some rank, into one node, which runs them once."""
+    inner = onnx.GraphProto(name=f"inside {operator}", node=graph.node)
+    if weights_go_along:
+        inner.initializer.extend(graph.initializer)
+        del graph.initializer[:]
+    made = f"{operator}.{len(graph.name)}.y"
+    inner.node.append(helper.make_node("Identity", ["y"], [made]))
+    for node in inner.node:
+        for each in (node.input, node.output):
+            each[:] = [f"{made}.inner" if name == "y" else name for name in each]
+    result = helper.make_tensor_value_info(made, onnx.TensorProto.FLOAT, None)
+    del graph.node[:]
+    graph.name += operator
+    if operator == "If":
+        inner.output.append(result)
+        other = helper.make_graph([constant(made, np.zeros([1] * rank, np.float32))], "other", [], [result])
+        graph.node.append(helper.make_node("Size", ["x"], [f"{made}.size"]))
+        graph.node.append(helper.make_node("Cast", [f"{made}.size"], [f"{made}.true"], to=onnx.TensorProto.BOOL))
+        graph.node.append(
+            helper.make_node("If", [f"{made}.true"], ["y"], name=made, then_branch=inner, else_branch=other)
+        )
+        return
+    if operator == "Loop":
+        inner.input.append(helper.make_tensor_value_info(f"{made}.turn", onnx.TensorProto.INT64, []))
+        inner.input.append(helper.make_tensor_value_info(f"{made}.on", onnx.TensorProto.BOOL, []))
+        inner.node.append(helper.make_node("Identity", [f"{made}.on"], [f"{made}.on.still"]))
+        inner.output.append(helper.make_tensor_value_info(f"{made}.on.still", onnx.TensorProto.BOOL, []))
+        start, attributes = [f"{made}.turns", ""], {"body": inner}
+        graph.node.append(constant(f"{made}.turns", np.array(1)))
+    else:
+        inner.input.append(helper.make_tensor_value_info(f"{made}.step", onnx.TensorProto.FLOAT, [1]))
+        start, attributes = [f"{made}.steps"], {"body": inner, "num_scan_inputs": 1}
+        graph.node.append(constant(f"{made}.steps", np.zeros((1, 1), np.float32)))
+    inner.output.append(result)
+    graph.node.append(helper.make_node(operator, start, [f"{made}.stacked"], name=made, **attributes))
+    graph.node.append(helper.make_node("Squeeze", [f"{made}.stacked", f"{made}.axis"], ["y"]))
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), f"{made}.axis"))
+
+
+def constant(name: str, value: NDArray[Any]) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
 
 
 REACHED = ["initializer", "constant", "identity", "transpose", "cast-scale", "dequantize"]
@@ -255,11 +376,16 @@ CASES = {
     "shared-weight": shared_weights(),
     "convolution": convolutions(),
     "activations": activation_products(k_is_told=True),
+    "nested": nested(),
 }
-CUT_BY_THE_RUN = {"activations-of-any-k": activation_products(k_is_told=False)}
+SPLIT_ALONE = {
+    "activations-of-any-k": activation_products(k_is_told=False),
+    "narrow-convolution": narrow_convolutions(),
+    "transposed-convolution": transposed_convolutions(),
+}
 
 
-@pytest.mark.parametrize("cases", (CASES | CUT_BY_THE_RUN).values(), ids=CASES | CUT_BY_THE_RUN)
+@pytest.mark.parametrize("cases", (CASES | SPLIT_ALONE).values(), ids=CASES | SPLIT_ALONE)
 @settings(max_examples=80, deadline=None)
 @given(
     draw=st.data(),

@@ -30,7 +30,7 @@ def normal(*shape: int, seed: int = 7) -> Array:
 
 
 def cnn() -> Model:
-    """What a small image network is made of: the first layer is too narrow to be split, and one is depthwise."""
+    """What a small image network is made of: the first layer has few channels, and one is depthwise."""
     text = """g (float[b, 3, 12, 12] x) => (float[b, 10] y) {
         a = Conv <pads = [1, 1, 1, 1]> (x, w0)  n = BatchNormalization(a, scale, shift, mean, variance)  r = Relu(n)
         d = Conv <pads = [1, 1, 1, 1], group = 32> (r, w1)
@@ -90,17 +90,48 @@ def test_four_partial_results_have_exactly_twelve_sums() -> None:
     assert len({each.tobytes() for each in results if isinstance(each, np.ndarray)}) == 12
 
 
-def test_what_is_too_narrow_stays_as_built_and_counts_against_the_share() -> None:
+def test_four_partial_results_of_a_narrow_convolution_have_exactly_twelve_sums() -> None:
+    model = model_of("g (float[b, 1, 9, 9] x) => (float[b, 8, 7, 7] y) { y = Conv(x, w) }", w=normal(8, 1, 3, 3))
+    engine = OnnxRuntimeEngine(model, NumericProfile(summation=KSplit(slices=4)))
+    x = {"x": normal(2, 1, 9, 9, seed=1)}
+    results = [engine.run(x, np.array([order]))["y"] for order in permutations(range(4))]
+    assert len({each.tobytes() for each in results if isinstance(each, np.ndarray)}) == 12
+
+
+def test_narrow_convolutions_and_depthwise_ones_are_cut_along_the_places_of_their_kernels() -> None:
     report = prepare(cnn(), NumericProfile(summation=KSplit(slices=8))).report
-    assert [each.split('"')[1] for each in report.products_reordered] == ["e", "g2", "y"]
+    assert [each.split('"')[1] for each in report.products_reordered] == ["a", "d", "e", "g2", "y"]
+    assert report.products_left_as_built == ()
+    assert report.share_reordered == 1.0
+
+
+def test_a_convolution_of_fewer_channels_and_places_than_slices_stays_and_counts_against_the_share() -> None:
+    report = prepare(cnn(), NumericProfile(summation=KSplit(slices=10))).report
     assert report.products_left_as_built == (
-        ('Conv that makes "a"', "its groups have 3 input channels each, and at least 8 are needed"),
-        ('Conv that makes "d"', "its groups have 1 input channels each, and at least 8 are needed"),
+        ('Conv that makes "d"', "each output is a sum of 9, and of at least 10 is needed"),
     )
-    whole = {"a": 144 * 32 * 27, "d": 144 * 32 * 9}
-    split = {"e": 36 * 32 * 288, "g2": 36 * 32 * 16, "y": 320}
-    expected = sum(split.values()) / (sum(split.values()) + sum(whole.values()))
-    assert report.share_reordered == pytest.approx(expected)
+    whole = 144 * 32 * 9
+    split = 144 * 32 * 27 + 36 * 32 * 288 + 36 * 32 * 16 + 320
+    assert report.share_reordered == pytest.approx(split / (split + whole))
+
+
+def test_a_permutation_reaches_channels_alone() -> None:
+    report = prepare(cnn(), NumericProfile(summation=KPermute())).report
+    assert [each.split('"')[1] for each in report.products_reordered] == ["a", "e", "g2", "y"]
+    assert report.products_left_as_built == (
+        ('Conv that makes "d"', "its groups have 1 input channels each, and at least 2 are needed"),
+    )
+
+
+def test_a_transposed_convolution_is_split_and_not_permuted() -> None:
+    text = """g (float[b, 16, 5, 5] x) => (float[b, 4, 11, 11] y)
+        { h = Conv(x, v)  y = ConvTranspose <strides = [2, 2]> (h, w) }"""
+    model = model_of(text, v=normal(16, 16, 1, 1), w=normal(16, 4, 3, 3))
+    assert prepare(model, NumericProfile(summation=KSplit(slices=8))).report.share_reordered == 1.0
+    report = prepare(model, NumericProfile(summation=KPermute())).report
+    assert report.products_left_as_built == (('ConvTranspose that makes "y"', "its operator is not rewritten"),)
+    found = [answer(model, KSplit(slices=8), seed=seed) for seed in (1, 2, 3)]
+    assert len({each.tobytes() for each in found}) == 3
 
 
 def test_a_convolution_with_weights_that_a_run_supplies_stays_as_built() -> None:
