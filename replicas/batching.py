@@ -26,6 +26,8 @@ STEPS = ("seq", "time", "length", "frame", "step", "token")
 
 Axes: TypeAlias = tuple[tuple[str, int], ...]
 """Tensors by name, each with one of its axes."""
+Candidates: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
+"""Tensors by name, each with the axes of which it may be one: the first that is as long as a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +38,17 @@ class BatchedRun:
         size: how many requests there are in the batch.
         mates: the others: the neighbours of the request, or empty ones of zeros.
         padding: positions added behind the last one; zeros in every input, and so in the mask.
-        rows_in, rows_out: the inputs and outputs with an axis that counts requests.
-        positions_in, positions_out: those with an axis that counts positions.
+        rows_in, rows_out: the inputs with an axis that counts requests, and the outputs that may have one.
+        positions_in, positions_out: those with an axis that counts positions, likewise.
     """
 
     size: int
     mates: BatchMates
     padding: int
     rows_in: Axes
-    rows_out: Axes
+    rows_out: Candidates
     positions_in: Axes
-    positions_out: Axes
+    positions_out: Candidates
 
     @classmethod
     def of(cls, model: Model, *, size: int, mates: BatchMates, padding: int) -> BatchedRun:
@@ -56,9 +58,9 @@ class BatchedRun:
             ProfileError: none does.
         """
         rows_in: Axes = ()
-        rows_out: Axes = ()
+        rows_out: Candidates = ()
         positions_in: Axes = ()
-        positions_out: Axes = ()
+        positions_out: Candidates = ()
         if size > 1:
             row = _row_dimension(model)
             rows_in, rows_out = _named(model.inputs, row), _named_or_open(model.outputs, row, axis_min=0)
@@ -119,15 +121,13 @@ class BatchedRun:
 
     def _cut(self, name: str, value: Value, own: Tensors, place: int, subject: object) -> Value:
         """The part of an output that is the request's, without what was added behind it."""
+        of = f'{subject}: output "{name}"'
         if name in (axes := dict(self.rows_out)):
             rows = _size(own, self.rows_in)
-            value = _part(
-                value, axes[name], rows * place, rows, whole=rows * self.size, of=f'{subject}: output "{name}"'
-            )
+            value = _part(value, axes[name], rows * place, rows, whole=rows * self.size, of=of)
         if name in (axes := dict(self.positions_out)):
             length = _size(own, self.positions_in)
-            whole = length + self.padding
-            value = _part(value, axes[name], 0, length, whole=whole, of=f'{subject}: output "{name}"')
+            value = _part(value, axes[name], 0, length, whole=length + self.padding, of=of)
         return value
 
 
@@ -136,12 +136,15 @@ def _size(tensors: Tensors, axes: Axes) -> int:
     return int(tensors[name].shape[axis])
 
 
-def _part(value: Value, axis: int, first: int, length: int, *, whole: int, of: str) -> Value:
-    if isinstance(value, list) and axis == 0 and len(value) == whole:
+def _part(value: Value, axes: Sequence[int], first: int, length: int, *, whole: int, of: str) -> Value:
+    if isinstance(value, list) and 0 in axes and len(value) == whole:
         return value[first : first + length]
-    if not isinstance(value, np.ndarray) or value.ndim <= axis or value.shape[axis] != whole:
-        found = list(value.shape) if isinstance(value, np.ndarray) else type(value).__name__
-        raise EngineError(f"{of} is {found}, and axis {axis} should count {whole} as the batch does")
+    shape = value.shape if isinstance(value, np.ndarray) else ()
+    axis = next((each for each in axes if each < len(shape) and shape[each] == whole), None)
+    if not isinstance(value, np.ndarray) or axis is None:
+        found = list(shape) if isinstance(value, np.ndarray) else type(value).__name__
+        which = " or ".join(map(str, axes))
+        raise EngineError(f"{of} is {found}, and axis {which} should count {whole} as the batch does")
     part = np.ascontiguousarray(value.take(range(first, first + length), axis=axis))
     part.setflags(write=False)
     return part
@@ -177,11 +180,12 @@ def _named(specs: Iterable[TensorSpec], dimension: Dimension) -> Axes:
     return tuple((spec.name, spec.shape.index(dimension)) for spec in specs if dimension in spec.shape)
 
 
-def _named_or_open(specs: Iterable[TensorSpec], dimension: Dimension, *, axis_min: int) -> Axes:
-    """The same; exporters lose names on the way to an output, and then it is the first open axis from one on."""
-    axes = dict(_named(specs, dimension))
+def _named_or_open(specs: Iterable[TensorSpec], dimension: Dimension, *, axis_min: int) -> Candidates:
+    """The same; exporters lose names on the way to an output, and then it is one of the open axes from one on."""
+    named = dict(_named(specs, dimension)) if dimension is not None else {}
+    axes: dict[str, tuple[int, ...]] = {name: (axis,) for name, axis in named.items()}
     for spec in specs:
-        opened = [axis for axis, each in enumerate(spec.shape) if axis >= axis_min and not isinstance(each, int)]
+        opened = tuple(axis for axis, each in enumerate(spec.shape) if axis >= axis_min and not isinstance(each, int))
         if spec.name not in axes and (opened or (axis_min == 0 and not spec.rank_known)):
-            axes[spec.name] = opened[0] if opened else 0
+            axes[spec.name] = opened or (0,)
     return tuple(axes.items())

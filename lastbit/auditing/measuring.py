@@ -83,6 +83,7 @@ class Measuring:
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
             how many outputs held nothing but NaN.
         drawn_runs: what runs the drawn profiles of a fleet more often; None where no fleet has any.
+        rounding_untold: profiles of which nobody can tell how often another order shows, each with the reason.
         draws_random_numbers: which node draws; None where none does.
     """
 
@@ -124,6 +125,7 @@ class Measuring:
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
         self._rounding: dict[str, RoundingChance | None] = {}
+        self.rounding_untold: dict[str, str] = {}
         self.drawn_runs: DrawnRuns | None = None
         self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
 
@@ -150,13 +152,21 @@ class Measuring:
         self.inputs_done += 1
 
     def rounding(self, name: str) -> RoundingChance | None:
-        """How often another order shows in sums that are rounded once; None for a profile that has none such."""
+        """How often another order shows in sums that are rounded once; None for a profile that has none such.
+
+        Where it has, and it cannot be told, `rounding_untold` says why.
+        """
         if name not in self.profiles or not self._replicas[name].profile.summation.rounds_once:
             return None
         model = self.model(name)
         if model.sha256 not in self._rounding:
             requests = range(min(self.inputs_done, INPUTS_MAX))
-            self._rounding[model.sha256] = rounding_chance(model, self._material.inputs, self._streams, requests)
+            try:
+                found = rounding_chance(model, self._material.inputs, self._streams, requests)
+            except _REFUSALS as error:
+                found = None
+                self.rounding_untold[name] = str(error)
+            self._rounding[model.sha256] = found
         return self._rounding[model.sha256]
 
     def forecast(self, name: str) -> FlipForecast | None:

@@ -14,6 +14,7 @@ from lastbit.auditing.report import (
     INVARIANT,
     changes_by_kind,
     distance_told,
+    flips_title,
     letter,
     outcome,
     rests_on,
@@ -164,7 +165,7 @@ def _flips(audit: Audit) -> Markup | None:
     head = ("profile", "expected in 10,000", "95 % interval", "how", "seen here", "exact ties")
     if not rows:
         return None
-    told = f"Against {audit.profiles[0].name}; what is told of the first profile of a class holds for all of it."
+    told = f"{flips_title(audit)}; what is told of the first profile of a class holds for all of it."
     return joined(element("p", told, class_="faint"), table(head, rows))
 
 

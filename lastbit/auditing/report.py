@@ -203,11 +203,16 @@ def _origins(audit: Audit, layout: Layout) -> Iterator[str]:
         yield layout.row(origin.other, origin.said)
 
 
+def flips_title(audit: Audit) -> str:
+    """Whose top 1 flips, and against what."""
+    return f'Flips of the top 1 of "{audit.score_output}" against {audit.profiles[0].name}'
+
+
 def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
     alike = {name for names in audit.classes["bytes"] for name in names[1:]}  # what is told of the first is told of all
     told = [each for each in audit.profiles if each.forecast is not None and each.name not in alike]
     if told:
-        yield layout.line("  ", f"Flips of the top 1 against {audit.profiles[0].name}, in 10,000 requests", indent=2)
+        yield layout.line("  ", f"{flips_title(audit)}, in 10,000 requests", indent=2)
     for each in told:
         if each.forecast is None or each.flips is None:
             continue
@@ -247,9 +252,9 @@ def _knobs(audit: Audit, layout: Layout) -> Iterator[str]:
     for each in audit.knobs:
         by_knob.setdefault(each.knob, []).append(each)
     for knob, found in by_knob.items():
-        reasons = {each.refused for each in found}
-        if len(reasons) == 1 and None not in reasons:
-            yield layout.row(knob, f"could not be turned: {found[0].refused}")
+        if all(each.verdict in ("refused", "same-as-base") for each in found):
+            reason = next(each.refused for each in found if each.refused is not None)
+            yield layout.row(knob, f"could not be turned: {reason}")
             continue
         yield layout.row(knob, " · ".join(_from_base(each) for each in found if each.verdict != "same-as-base"))
     if any(each.verdict == "inert" for each in audit.knobs) and audit.inputs_done:

@@ -26,6 +26,8 @@ def _warnings(measuring: Measuring, inputs: InputSet) -> Iterator[str]:
     if len(measuring.inputs_seen) < done:
         yield f"only {len(measuring.inputs_seen)} of the {done} inputs are different ones"
     yield from _on_precisions(measuring)
+    for name, reason in measuring.rounding_untold.items():
+        yield f"how often another order shows under {name} cannot be told: {reason}"
 
 
 def _on_variety(measuring: Measuring, inputs: InputSet) -> Iterator[str]:

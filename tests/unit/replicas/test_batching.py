@@ -57,6 +57,20 @@ def recurrent(path: Path) -> Path:
     )
 
 
+def nameless(path: Path) -> Path:
+    """A state whose second axis counts requests, in a model that names no axis."""
+    return own_models.write(
+        path,
+        [
+            helper.make_node("Unsqueeze", ["x", "axis"], ["layer"]),
+            helper.make_node("Add", ["state", "layer"], ["next"]),
+        ],
+        {"x": ("float32", (None, 3)), "state": ("float32", (2, None, 3))},
+        {"next": ("float32", (None, None, None))},
+        {"axis": np.int64([0])},
+    )
+
+
 def masked(path: Path) -> Path:
     """Texts with a mask: the scores of each position, and the sum over those that count."""
     return own_models.write(
@@ -97,6 +111,14 @@ def test_each_request_of_a_batch_gets_its_own_answer(tmp_path: Path, mates: str)
 
     assert digests(together) == digests(alone)
     assert len(set(digests(alone))) == 8
+
+
+def test_an_axis_without_a_name_is_the_one_that_is_as_long_as_the_batch(tmp_path: Path) -> None:
+    path = nameless(tmp_path / "model.onnx")
+    requests = [{"x": normal(1, 3), "state": normal(2, 1, 3)} for _ in range(8)]
+    together = answers(path, requests, batch_size=4)
+    assert [each["next"].shape for each in together] == [(2, 1, 3)] * 8  # type: ignore[union-attr]
+    assert digests(together) == digests(answers(path, requests))
 
 
 def test_a_request_may_have_several_rows(tmp_path: Path) -> None:
