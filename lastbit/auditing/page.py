@@ -65,7 +65,7 @@ def _sections(audit: Audit, command: str | None) -> Iterator[Markup]:
         "How are the distances spread?": _histograms(audit),
         "How often does the top 1 flip?": _flips(audit),
         "Added in double precision and rounded once: does another order show?": _rounding(audit),
-        "Does an answer depend on what it should not?": _invariances(audit),
+        "Is an answer invariant to threads, batch size and padding?": _invariances(audit),
         "Which knobs change anything?": _knobs(audit),
         "Would a fleet form a quorum?": _quorum(audit),
         "What was this made with?": _made_with(audit, command),

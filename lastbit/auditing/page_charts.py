@@ -11,6 +11,9 @@ from lastbit.auditing.report import distance_told, letter
 _HOTTEST_POWER = 24
 """A difference of 2^24 spacings is as large as an fp32 value itself: nothing is hotter."""
 
+_CLASSES_WIDE_MAX = 10
+"""Of more classes the cells are small, or the matrix would not fit a page."""
+
 _LEFT, _ROW, _BARS, _WIDTH = 170, 44, 480, 750
 _TICKS_MAX = 14
 
@@ -27,7 +30,8 @@ def matrix(audit: Audit) -> Markup:
         for other, column in places.items():
             cells.append(_cell(pairs.get(frozenset((one, other))), is_above=row < column))
         rows.append(element("tr", *cells))
-    table = element("table", element("thead", rows[0]), element("tbody", *rows[1:]), class_="matrix")
+    kind = "matrix" if len(firsts) <= _CLASSES_WIDE_MAX else "matrix dense"
+    table = element("table", element("thead", rows[0]), element("tbody", *rows[1:]), class_=kind)
     return element("div", table, class_="wide")
 
 
@@ -54,10 +58,12 @@ def compact(value: float) -> str:
 
     Example:
         >>> compact(0.125), compact(8.04), compact(131072.0), compact(2.5e7)
-        ('0.12', '8', '131,072', '2.5e7')
+        ('0.12', '8', '131k', '2.5e7')
     """
     if value >= 1e6:
         return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    if value >= 1e4:
+        return f"{value / 1000:.0f}k"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 

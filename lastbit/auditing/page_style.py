@@ -31,6 +31,8 @@ td:has(> .said) { min-width: 11rem; }
 .matrix td.share { background: color-mix(in srgb, var(--bar) calc(var(--heat) * 45%), var(--shade)); }
 .matrix td.self { background: none; }
 .matrix tbody th { text-align: left; white-space: nowrap; }
+.matrix.dense td { min-width: 2.3rem; }
+.matrix.dense :is(th, td) { padding: .2rem .25rem; font-size: .74rem; white-space: nowrap; }
 svg { display: block; min-width: 36rem; max-width: 52rem; width: 100%; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg text.faint { font-size: 12px; fill: var(--faint); }
 svg rect { fill: var(--bar); } svg line { stroke: var(--line); }
