@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -134,6 +134,47 @@ class KnobFound(msgspec.Struct, frozen=True, kw_only=True):
     changed: Rate | None = None
 
 
+class PrescriptionFound(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that everybody could be held to, and whether all wanted profiles then agree.
+
+    Attributes:
+        settings: as in a file of profiles; empty: everybody does as they like.
+        told: the same in words.
+        holds: under them all wanted profiles gave equal bytes on all inputs.
+        ended: why not; None where it holds.
+        is_untried: it was not tried to the end, since it was not needed or would have cost too much.
+        apart, request: the first two wanted profiles that differed, and on which input.
+        slowdown: the time of the slowest wanted profile, as a ratio to that of the slowest with nothing prescribed.
+    """
+
+    settings: dict[str, Any]
+    told: str
+    holds: bool
+    ended: str | None = None
+    is_untried: bool = False
+    apart: tuple[str, ...] = ()
+    request: int | None = None
+    slowdown: float | None = None
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What to prescribe, so that the wanted profiles agree.
+
+    Attributes:
+        said: a sentence.
+        wanted: the profiles that are to agree.
+        prescribed: the fastest settings that make them; None where none does.
+        slowdown: their time, as in `tried`.
+        tried: all prescriptions, those of fewer settings first.
+    """
+
+    said: str
+    wanted: tuple[str, ...]
+    prescribed: dict[str, Any] | None
+    slowdown: float | None
+    tried: tuple[PrescriptionFound, ...]
+
+
 class OtherModel(msgspec.Struct, frozen=True, kw_only=True):
     """The second of two models that were compared under one profile; the first is the audit's own.
 
@@ -182,7 +223,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         fleet, replicas: the fleet that was asked about, and how many of it make a chain.
         quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
         warnings: why "all equal" may mean nothing here.
-        advice: what to prescribe.
+        advice: what to prescribe; None where nothing was measured.
         changes: what is otherwise than in an earlier audit; None where it was compared with none.
     """
 
@@ -205,7 +246,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int | None
     quorum: tuple[QuorumChance, ...]
     warnings: tuple[str, ...]
-    advice: str | None
+    advice: Advice | None
     environment: Environment
     changes: Changes | None = None
     other_model: OtherModel | None = None

@@ -7,11 +7,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
@@ -48,6 +47,13 @@ class Tried:
     unrepeatable: int = 0
 
 
+class Watcher(Protocol):
+    """Follows a measuring, input by input."""
+
+    def take(self, request: int, answers: Mapping[str, Answered], measuring: Measuring) -> None:
+        """One more input, and the answers of all profiles that run."""
+
+
 class Measuring:
     """Runs profiles on inputs, and keeps what an audit tells.
 
@@ -56,6 +62,7 @@ class Measuring:
         profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
         turns_knobs: turn every knob from every base, too.
+        extra: further profiles to run, named so that no person's is, of which nothing is told by itself.
         models: what a profile runs, by its name, where that is not the material's model.
 
     Raises:
@@ -69,7 +76,7 @@ class Measuring:
         divisions: for each form, how many inputs divided these profiles in which way.
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
             how many outputs held nothing but NaN.
-        drawn_runs: what runs the drawn profiles of a fleet more often; None where no fleet has any.
+        watchers: who is told of every input and of the answers to it, before it counts as done.
         draws_random_numbers: which node draws; None where none does.
     """
 
@@ -81,6 +88,7 @@ class Measuring:
         streams: Streams,
         *,
         turns_knobs: bool,
+        extra: Mapping[str, NumericProfile] | None = None,
         models: Mapping[str, Model] | None = None,
     ) -> None:
         self.reference = next(iter(profiles))
@@ -94,7 +102,7 @@ class Measuring:
         self._streams = streams
         self._pool = EnginePool()
         self._times_ns: dict[str, list[int]] = {}
-        self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
+        self._replicas = self._made({**profiles, **(turned_profiles() if turns_knobs else {}), **(extra or {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
         named = [name for name in self.profiles if name not in self.drawn]
@@ -109,11 +117,12 @@ class Measuring:
         self.outputs_seen: set[bytes] = set()
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
-        self.drawn_runs: DrawnRuns | None = None
+        self.watchers: list[Watcher] = []
         self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
 
     def take(self, request: int) -> None:
         """Give one more input to every profile."""
+        self.inputs_seen.add(self._material.inputs.tensors(request).key)  # made now: the first run is not to pay for it
         answers = dict(self._answers(request))
         reference = answers[self.reference]
         self.pairs.take(request, {name: answers[name] for name in self.by_bytes.names})
@@ -127,12 +136,11 @@ class Measuring:
         for form, divisions in self.divisions.items():
             divisions[_division(form, {name: answers[name] for name in self.by_bytes.names})] += 1
         self.outputs_seen.add(reference.bits)
-        self.inputs_seen.add(self._material.inputs.tensors(request).key)
         self.inputs_all_nan += _is_all_nan(reference.outputs)
         if self.inputs_done < REPEATED_INPUTS_MAX:
             self._repeat(request, answers)
-        if self.drawn_runs is not None:
-            self.drawn_runs.take(request, answers, self._replicas, self.score)
+        for watcher in self.watchers:
+            watcher.take(request, answers, self)
         self.inputs_done += 1
 
     def forecast(self, name: str) -> FlipForecast | None:
@@ -164,6 +172,10 @@ class Measuring:
         self.by_top1.drop(name)
         self.pairs.drop(name)
 
+    def retire(self, name: str) -> None:
+        """Run a further profile no more."""
+        del self._replicas[name]
+
     def engines(self) -> Iterator[Replica]:
         """One replica for each session that was made: profiles that come to the same session share it."""
         return iter({id(replica.engine): replica for replica in self._replicas.values()}.values())
@@ -184,7 +196,9 @@ class Measuring:
 
     def _answers(self, request: int) -> Iterator[tuple[str, Answered]]:
         known: dict[str, Answered] = {}  # by engine: profiles that come to the same session run once
-        for name, replica in list(self._replicas.items()):
+        replicas = list(self._replicas.items())
+        first = self.inputs_done % len(replicas)  # in turn: whoever runs first on an input is slowed by cold caches
+        for name, replica in (*replicas[first:], *replicas[:first]):
             identity = replica.engine.identity
             if identity in known:
                 yield name, known[identity]
@@ -262,7 +276,8 @@ def turned_name(base: str, knob: Knob | None = None) -> str:
     return f" {base}" if knob is None else f" {base} + {knob.name}"
 
 
-def _turned_profiles() -> dict[str, NumericProfile]:
+def turned_profiles() -> dict[str, NumericProfile]:
+    """All bases, and all knobs turned from each, by name."""
     profiles: dict[str, NumericProfile] = {}
     for name, base in BASES.items():
         profiles[turned_name(name)] = base

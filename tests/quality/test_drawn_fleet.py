@@ -85,10 +85,11 @@ def test_four_slices_give_twelve_results_each_of_them_in_two_orders(tmp_path: Pa
     summation = KSplit(slices=4, order="drawn")
     chosen = {"ref": profiles(4)["ref"], "drawn": NamedProfile("drawn", "", NumericProfile(summation=summation))}
     measuring = Subject.load(model, None, None, None, None, None, 0).measuring(chosen, turns_knobs=False)
-    measuring.drawn_runs = DrawnRuns(("drawn",), measuring.drawn, replicas=4)
+    runs = DrawnRuns(("drawn",), measuring.drawn, replicas=4)
+    measuring.watchers.append(runs)
     for request in range(INPUTS):
         measuring.take(request)
-    said = [by_profile["drawn"].counts for by_profile in measuring.drawn_runs.by_input["bytes"]]
+    said = [by_profile["drawn"].counts for by_profile in runs.by_input["bytes"]]
     assert [sorted(counts.values()) for counts in said] == [[2] * 12] * INPUTS
 
 
