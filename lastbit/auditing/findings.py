@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -213,6 +213,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an audit found.
 
     Attributes:
+        format: name and version of this object's shape.
         other_model: what `model` was compared with, where profiles are the two models by their names; None otherwise.
         inputs_asked, inputs_done: how many inputs were to be tried, and were.
         interrupted: it was cut; all else covers what was done.
@@ -227,7 +228,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         changes: what is otherwise than in an earlier audit; None where it was compared with none.
     """
 
-    format: ClassVar[str] = FORMAT
+    format: str = FORMAT
     model: str
     model_sha256: str
     inputs: str
@@ -262,5 +263,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """One JSON object; `format` says which kind and version."""
-        found = {"format": FORMAT, **msgspec.to_builtins(self)}
-        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the object that `to_json` writes."""
+    return msgspec.json.schema(Audit)
