@@ -16,6 +16,8 @@ from consensus.quorum import QuorumSystem
 from lastbit.auditing import Audit, drawn_runs
 from lastbit.auditing.auditing import Subject
 from lastbit.auditing.drawn_runs import DrawnRuns
+from lastbit.auditing.page import page
+from lastbit.auditing.report import render, rests_on
 from replicas.library import NamedProfile, named_profiles
 from replicas.profile import KSplit, NumericProfile
 from replicas.replica import Replica
@@ -76,6 +78,7 @@ def test_where_all_twenty_four_orders_are_run_it_is_exact_on_each_input(model: P
     assert won["bytes"] < won["top1"] < 1  # or there would be nothing to tell apart
     for form, chance in found.items():
         assert (chance.how, chance.inputs, chance.runs) == ("enumerated", INPUTS, 24)
+        assert rests_on(chance) == f"enumerated: all orders run, up to 24, on {INPUTS} inputs"
         spread = (won[form] * (1 - won[form]) / (INPUTS * BALLOTS)) ** 0.5
         assert chance.mean == pytest.approx(won[form], abs=4 * spread)
 
@@ -112,6 +115,8 @@ def test_the_report_says_that_it_is_an_estimate_and_the_runs_it_rests_on() -> No
     )
     assert {(each.how, each.inputs, each.runs) for each in found.quorum} == {("estimated", 3, 16)}
     assert not [warning for warning in found.warnings if "quorum" in warning]
+    for told in (str(render(found)), page(found)):
+        assert told.count("estimated from up to 16 runs of a profile on 3 inputs") == 2
     bytes_alone = next(each for each in found.quorum if each.form == "bytes")
     assert bytes_alone.mean == 0  # of four, three would have to agree, and only two ever do
 
