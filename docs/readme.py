@@ -20,6 +20,7 @@ _BITS = re.compile(
     r"-?0x[0-9a-f.]+p[+-]\d+|[0-9a-f]{6,64}…|\d+ steps? apart|request [\d,]+|element [\d,]+"
     r"|by up to \S+ = \S+ ulp of the largest = \S+ steps|\S+ expected \(95 %: \S+ to [^)]+\)"
 )
+_TIMES = re.compile(r"\d+\.\d\d times the time")
 
 
 def rendered(text: str, folder: Path) -> str:
@@ -36,6 +37,11 @@ def rendered(text: str, folder: Path) -> str:
 def without_bits(text: str) -> str:
     """The text with everything taken out that depends on the processor: digests, exact values, distances."""
     return _BITS.sub("*", text)
+
+
+def without_times(text: str) -> str:
+    """The text without what a clock told: it is another on each run."""
+    return _TIMES.sub("* times the time", text)
 
 
 if __name__ == "__main__":

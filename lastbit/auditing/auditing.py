@@ -9,11 +9,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from consensus.quorum import QuorumSystem
+from lastbit.auditing.advice import Wanted, advice_of
 from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.findings import Audit, OtherModel
 from lastbit.auditing.knobs import REFERENCE
-from lastbit.auditing.measuring import Measuring
+from lastbit.auditing.measuring import Measuring, turned_profiles
 from lastbit.auditing.model_pair import labels_of, matched, sizes_from
+from lastbit.auditing.prescribing import Prescribing
 from lastbit.auditing.quorum_chance import FleetShares
 from lastbit.auditing.summary import found_by, with_fleet
 from lastbit.did_you_mean import did_you_mean
@@ -22,6 +24,7 @@ from lastbit.scenario import Scenario
 from replicas.forms import FORMS, FormError, Top1Form, make_form
 from replicas.library import NamedProfile, named_profiles
 from replicas.model import Model
+from replicas.profile import NumericProfile
 from simcore.streams import Streams
 from simcore.world import ctrl_c_ends_the_run
 
@@ -52,6 +55,7 @@ def audit(
     seed: int = 0,
     fleet: str | None = None,
     replicas: int = 4,
+    wanted: str | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Find out which settings give the same bits.
@@ -67,6 +71,8 @@ def audit(
         fleet: profiles and their shares, such as `ref=0.7,noprepack=0.3`, or numbers of machines: how likely do
             replicas drawn from it form a quorum?
         replicas: how many are drawn, with the usual quorum for so many.
+        wanted: profiles that are to agree, such as `ref,noprepack`: what must be prescribed so that they do? Left out:
+            the reference with other numbers of threads and the other execution mode.
         progress: called with the inputs done and asked.
 
     Raises:
@@ -80,12 +86,16 @@ def audit(
     chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
     asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
     quorum = QuorumSystem.equal(replicas)
+    plain = {name: each.profile for name, each in chosen.items()}
+    agreeing = Wanted.uncontrolled() if wanted is None else Wanted.from_text(wanted, plain)
+    prescribing = Prescribing(agreeing.profiles, plain[REFERENCE], {**plain, **turned_profiles()})
     subject = Subject.load(model, inputs, dims, ranges, values, output, seed, forms)
-    measuring = subject.measuring(chosen, turns_knobs=True)
-    if asked is not None:
-        measuring.drawn_runs = DrawnRuns.of_fleet(asked, measuring.drawn, replicas)
+    measuring = subject.measuring(chosen, turns_knobs=True, extra=prescribing.extra)
+    runs = None if asked is None else DrawnRuns.of_fleet(asked, measuring.drawn, replicas)
+    measuring.watchers += [prescribing] if runs is None else [prescribing, runs]
     found = _examine(measuring, subject, chosen, samples, progress)
-    return found if asked is None else with_fleet(found, measuring, asked, str(fleet), quorum)
+    found = replace(found, advice=advice_of(agreeing, prescribing, measuring))
+    return found if asked is None else with_fleet(found, measuring, runs, asked, str(fleet), quorum)
 
 
 def diff(
@@ -206,10 +216,17 @@ class Subject:
         return cls(material, told if forms is None else tuple(dict.fromkeys(forms)), score, streams, seed)
 
     def measuring(
-        self, chosen: Mapping[str, NamedProfile], *, turns_knobs: bool, models: Mapping[str, Model] | None = None
+        self,
+        chosen: Mapping[str, NamedProfile],
+        *,
+        turns_knobs: bool,
+        extra: Mapping[str, NumericProfile] | None = None,
+        models: Mapping[str, Model] | None = None,
     ) -> Measuring:
         profiles = {name: each.profile for name, each in chosen.items()}
-        return Measuring(self.material, self.score, profiles, self.streams, turns_knobs=turns_knobs, models=models)
+        return Measuring(
+            self.material, self.score, profiles, self.streams, turns_knobs=turns_knobs, extra=extra, models=models
+        )
 
 
 def _examine(

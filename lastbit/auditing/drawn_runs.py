@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lastbit.auditing.measuring import Measuring
 from lastbit.auditing.pairs import Answered
 from lastbit.auditing.quorum_chance import FleetError, FleetShares
 from replicas.forms import Top1Form
@@ -86,13 +87,11 @@ class DrawnRuns:
             )
         return cls(tuple(fleet.weights), names, replicas) if names else None
 
-    def take(
-        self, request: int, answers: Mapping[str, Answered], replicas: Mapping[str, Replica], score: Top1Form | None
-    ) -> None:
+    def take(self, request: int, answers: Mapping[str, Answered], measuring: Measuring) -> None:
         """Run one more input, to which every profile gave an answer already. After `INPUTS_MAX` nothing is run."""
         if len(self.by_input.get("bytes", ())) == INPUTS_MAX:
             return
-        said: dict[str, dict[str, Voices]] = {"bytes": {}} if score is None else {"bytes": {}, "top1": {}}
+        said: dict[str, dict[str, Voices]] = {form: {} for form in measuring.divisions}
         for name in self._fleet:
             if name not in answers:  # refused: nothing will be told of the fleet
                 continue
@@ -102,7 +101,7 @@ class DrawnRuns:
                 for form, digest in (("bytes", answer.bits), ("top1", answer.top1))
             }
             if name in self._drawn:
-                by_form = self._voices(replicas[name], request, score)
+                by_form = self._voices(measuring.replica(name), request, measuring.score)
             for form, voices in said.items():
                 voices[name] = by_form[form]
         for form, by_profile in said.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -179,6 +179,47 @@ class Invariance(msgspec.Struct, frozen=True, kw_only=True):
     counterexample: Counterexample | None = None
 
 
+class PrescriptionFound(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that everybody could be held to, and whether all wanted profiles then agree.
+
+    Attributes:
+        settings: as in a file of profiles; empty: everybody does as they like.
+        told: the same in words.
+        holds: under them all wanted profiles gave equal bytes on all inputs.
+        ended: why not; None where it holds.
+        is_untried: it was not tried to the end, since it was not needed or would have cost too much.
+        apart, request: the first two wanted profiles that differed, and on which input.
+        slowdown: the time of the slowest wanted profile, as a ratio to that of the slowest with nothing prescribed.
+    """
+
+    settings: dict[str, Any]
+    told: str
+    holds: bool
+    ended: str | None = None
+    is_untried: bool = False
+    apart: tuple[str, ...] = ()
+    request: int | None = None
+    slowdown: float | None = None
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What to prescribe, so that the wanted profiles agree.
+
+    Attributes:
+        said: a sentence.
+        wanted: the profiles that are to agree.
+        prescribed: the fastest settings that make them; None where none does.
+        slowdown: their time, as in `tried`.
+        tried: all prescriptions, those of fewer settings first.
+    """
+
+    said: str
+    wanted: tuple[str, ...]
+    prescribed: dict[str, Any] | None
+    slowdown: float | None
+    tried: tuple[PrescriptionFound, ...]
+
+
 class OtherModel(msgspec.Struct, frozen=True, kw_only=True):
     """The second of two models that were compared under one profile; the first is the audit's own.
 
@@ -217,6 +258,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an audit found.
 
     Attributes:
+        format: name and version of this object's shape.
         other_model: what `model` was compared with, where profiles are the two models by their names; None otherwise.
         inputs_asked, inputs_done: how many inputs were to be tried, and were.
         interrupted: it was cut; all else covers what was done.
@@ -229,11 +271,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         fleet, replicas: the fleet that was asked about, and how many of it make a chain.
         quorum: for each form the chance that those agree; empty where no fleet was asked about, or it can't be told.
         warnings: why "all equal" may mean nothing here.
-        advice: what to prescribe.
+        advice: what to prescribe; None where nothing was measured.
         changes: what is otherwise than in an earlier audit; None where it was compared with none.
     """
 
-    format: ClassVar[str] = FORMAT
+    format: str = FORMAT
     model: str
     model_sha256: str
     inputs: str
@@ -254,7 +296,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int | None
     quorum: tuple[QuorumChance, ...]
     warnings: tuple[str, ...]
-    advice: str | None
+    advice: Advice | None
     environment: Environment
     changes: Changes | None = None
     other_model: OtherModel | None = None
@@ -277,5 +319,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """One JSON object; `format` says which kind and version."""
-        found = {"format": FORMAT, **msgspec.to_builtins(self)}
-        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the object that `to_json` writes."""
+    return msgspec.json.schema(Audit)

@@ -7,11 +7,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
@@ -61,6 +60,13 @@ class Tried:
             self.counterexample = request, found
 
 
+class Watcher(Protocol):
+    """Follows a measuring, input by input."""
+
+    def take(self, request: int, answers: Mapping[str, Answered], measuring: Measuring) -> None:
+        """One more input, and the answers of all profiles that run."""
+
+
 class Measuring:
     """Runs profiles on inputs, and keeps what an audit tells.
 
@@ -69,6 +75,7 @@ class Measuring:
         profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
         turns_knobs: turn every knob from every base, too.
+        extra: further profiles to run, named so that no person's is, of which nothing is told by itself.
         models: what a profile runs, by its name, where that is not the material's model.
 
     Raises:
@@ -82,7 +89,7 @@ class Measuring:
         divisions: for each form, how many inputs divided these profiles in which way.
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
             how many outputs held nothing but NaN.
-        drawn_runs: what runs the drawn profiles of a fleet more often; None where no fleet has any.
+        watchers: who is told of every input and of the answers to it, before it counts as done.
         rounding_untold: profiles of which nobody can tell how often another order shows, each with the reason.
         draws_random_numbers: which node draws; None where none does.
     """
@@ -95,6 +102,7 @@ class Measuring:
         streams: Streams,
         *,
         turns_knobs: bool,
+        extra: Mapping[str, NumericProfile] | None = None,
         models: Mapping[str, Model] | None = None,
     ) -> None:
         self.reference = next(iter(profiles))
@@ -109,7 +117,7 @@ class Measuring:
         self._pool = EnginePool()
         self._times_ns: dict[Identity, list[int]] = {}
         self._latest_batches: dict[tuple[Identity, int], tuple[tuple[Hashable, ...], Outputs]] = {}
-        self._replicas = self._made({**profiles, **(_turned_profiles() if turns_knobs else {})})
+        self._replicas = self._made({**profiles, **(turned_profiles() if turns_knobs else {}), **(extra or {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
         named = [name for name in self.profiles if name not in self.drawn]
@@ -126,11 +134,12 @@ class Measuring:
         self.inputs_all_nan = 0
         self._rounding: dict[str, RoundingChance | None] = {}
         self.rounding_untold: dict[str, str] = {}
-        self.drawn_runs: DrawnRuns | None = None
+        self.watchers: list[Watcher] = []
         self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
 
     def take(self, request: int) -> None:
         """Give one more input to every profile."""
+        self.inputs_seen.add(self._material.inputs.tensors(request).key)  # made now: the first run is not to pay for it
         answers = dict(self._answers(request))
         reference = answers[self.reference]
         self.pairs.take(request, {name: answers[name] for name in self.by_bytes.names})
@@ -143,12 +152,11 @@ class Measuring:
         for form, divisions in self.divisions.items():
             divisions[_division(form, {name: answers[name] for name in self.by_bytes.names})] += 1
         self.outputs_seen.add(reference.bits)
-        self.inputs_seen.add(self._material.inputs.tensors(request).key)
         self.inputs_all_nan += _is_all_nan(reference.outputs)
         if self.inputs_done < REPEATED_INPUTS_MAX:
             self._repeat(request, answers)
-        if self.drawn_runs is not None:
-            self.drawn_runs.take(request, answers, self._replicas, self.score)
+        for watcher in self.watchers:
+            watcher.take(request, answers, self)
         self.inputs_done += 1
 
     def rounding(self, name: str) -> RoundingChance | None:
@@ -198,6 +206,10 @@ class Measuring:
         self.by_top1.drop(name)
         self.pairs.drop(name)
 
+    def retire(self, name: str) -> None:
+        """Run a further profile no more."""
+        del self._replicas[name]
+
     def distinct(self) -> Iterator[Replica]:
         """One replica for each way to compute: profiles that come to the same session, used alike, share their runs."""
         return iter({replica.identity: replica for replica in self._replicas.values()}.values())
@@ -218,7 +230,9 @@ class Measuring:
 
     def _answers(self, request: int) -> Iterator[tuple[str, Answered]]:
         known: dict[Identity, Answered] = {}  # profiles that come to the same session, used alike, run once
-        for name, replica in list(self._replicas.items()):
+        replicas = list(self._replicas.items())
+        first = self.inputs_done % len(replicas)  # in turn: whoever runs first on an input is slowed by cold caches
+        for name, replica in (*replicas[first:], *replicas[:first]):
             identity = replica.identity
             if identity in known:
                 yield name, known[identity]
@@ -319,7 +333,8 @@ def turned_name(base: str, knob: Knob | None = None) -> str:
     return f" {base}" if knob is None else f" {base} + {knob.name}"
 
 
-def _turned_profiles() -> dict[str, NumericProfile]:
+def turned_profiles() -> dict[str, NumericProfile]:
+    """All bases, and all knobs turned from each, by name."""
     profiles: dict[str, NumericProfile] = {}
     for name, base in BASES.items():
         profiles[turned_name(name)] = base

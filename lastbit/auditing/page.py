@@ -50,7 +50,7 @@ def _summary(audit: Audit) -> Iterator[Markup]:
     tone = "apart" if audit.fails_on("classes") else "agree"
     yield element("p", _capital(outcome(audit)), class_=f"outcome {tone}")
     if audit.advice is not None:
-        yield element("p", element("b", "Advice: "), audit.advice, ".")
+        yield element("p", element("b", "Advice: "), audit.advice.said, ".")
     if audit.warnings:
         yield element("p", "What to mistrust:", class_="apart")
         yield element("ul", *(element("li", warning) for warning in audit.warnings))
@@ -68,6 +68,7 @@ def _sections(audit: Audit, command: str | None) -> Iterator[Markup]:
         "Is an answer invariant to threads, batch size and padding?": _invariances(audit),
         "Which knobs change anything?": _knobs(audit),
         "Would a fleet form a quorum?": _quorum(audit),
+        "What makes the wanted profiles agree?": _prescriptions(audit),
         "What was this made with?": _made_with(audit, command),
     }
     for title, block in blocks.items():
@@ -221,6 +222,23 @@ def _quorum(audit: Audit) -> Markup | None:
     ]
     told = f"{audit.replicas} replicas drawn from {audit.fleet}."
     return joined(element("p", told, class_="faint"), table(("vote on", "probability", "95 % interval", "how"), rows))
+
+
+def _prescriptions(audit: Audit) -> Markup | None:
+    if audit.advice is None:
+        return None
+    rows: list[tuple[str, ...]] = [
+        (
+            element("code", each.told),
+            "all agree" if each.holds else _said(str(each.ended)),
+            "" if each.slowdown is None else f"{each.slowdown:.2g}",
+        )
+        for each in audit.advice.tried
+    ]
+    told = (
+        f"Wanted to agree: {', '.join(audit.advice.wanted)}. Time is that of the slowest, against nothing prescribed."
+    )
+    return joined(element("p", told, class_="faint"), table(("prescribed", "what came of it", "times the time"), rows))
 
 
 def _made_with(audit: Audit, command: str | None) -> Markup:

@@ -285,7 +285,7 @@ def _trust(audit: Audit, layout: Layout) -> Iterator[str]:
         told = f"{wording.probability(chance.mean)} (95 %: {chance.low:.4g} to {chance.high:.4g}; {rests_on(chance)})"
         yield layout.row("quorum", what + told)
     if audit.advice is not None:
-        yield layout.row("advice", audit.advice)
+        yield layout.row("advice", audit.advice.said)
 
 
 def rests_on(chance: QuorumChance) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from consensus.quorum import QuorumSystem
-from lastbit.auditing.advice import advice_of
 from lastbit.auditing.drawn_chance import drawn_quorum_chance
+from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.findings import Audit, Counterexample, KnobFound, Pair, Profile, Verdict
 from lastbit.auditing.invariance import invariances_of
 from lastbit.auditing.knobs import BASES, KNOBS, REFERENCE, Knob
@@ -32,7 +32,7 @@ def found_by(
     seed: int,
     interrupted: bool,
 ) -> Audit:
-    """Everything that was found, but for a fleet."""
+    """Everything that was found, but for a fleet and for advice."""
     knobs = tuple(_knob(measuring, base, knob) for knob in KNOBS for base in BASES) if measuring.turns_knobs else ()
     classes = {"bytes": measuring.by_bytes.classes}
     if measuring.score is not None:
@@ -58,19 +58,25 @@ def found_by(
         replicas=None,
         quorum=(),
         warnings=warnings_of(measuring, material.inputs),
-        advice=advice_of(measuring) if measuring.turns_knobs else None,
+        advice=None,
         environment=current_environment(),
     )
 
 
-def with_fleet(found: Audit, measuring: Measuring, fleet: FleetShares, text: str, quorum: QuorumSystem) -> Audit:
+def with_fleet(
+    found: Audit,
+    measuring: Measuring,
+    runs: DrawnRuns | None,
+    fleet: FleetShares,
+    text: str,
+    quorum: QuorumSystem,
+) -> Audit:
     """The same, with the chance that replicas drawn from a fleet form a quorum."""
     homeless = [name for name in fleet.weights if not _speaks(measuring, name)]
     if homeless or not found.inputs_done:
         what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
         warning = f"the chance of a quorum cannot be told: {what}"
         return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
-    runs = measuring.drawn_runs
     chances = tuple(
         quorum_chance(form, fleet, measuring.divisions[form], quorum)
         if runs is None

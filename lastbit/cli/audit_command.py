@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
 @click.option("--fleet", metavar="NAME=0.7,NAME=0.3", help="Shares, or numbers of machines: do they form a quorum?")
 @click.option("--replicas", type=click.IntRange(1, 10_000), default=4, help="How many are drawn from --fleet.")
+@click.option("--wanted", metavar="NAME,NAME", help="Profiles that are to agree: what must be prescribed?")
 @click.option(
     "--fail-on",
     type=click.Choice(["classes", "flips", "baseline"], case_sensitive=False),
@@ -61,6 +62,7 @@ def audit(
     seed: int,
     fleet: str | None,
     replicas: int,
+    wanted: str | None,
     fail_on: Gate | None,
     baseline: Path | None,
     html: Path | None,
@@ -78,6 +80,7 @@ def audit(
       lastbit audit my.onnx --dim batch=1 --samples 1000
       lastbit audit my.onnx --profiles ref,threads4,noprepack --fail-on classes
       lastbit audit my.onnx --forms top1 --fail-on classes
+      lastbit audit my.onnx --wanted ref,threads4,noprepack
       lastbit audit my.onnx --html report.html
       lastbit audit my.onnx --baseline before.json --fail-on baseline
     """
@@ -108,6 +111,7 @@ def audit(
             seed=seed,
             fleet=fleet,
             replicas=replicas,
+            wanted=wanted,
             progress=progress,
             **({} if samples is None else {"samples": samples}),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -63,24 +64,40 @@ def check(scenario: str) -> None:
     )
 
 
-@click.command(short_help="Print the JSON schema of a scenario.")
-@click.option("--result", is_flag=True, help="That of the object that `run --json` prints.")
-def schema(result: bool) -> None:
-    """Print the JSON schema of a scenario file, for editors and checkers.
+@click.command(short_help="Print the JSON schema of a scenario, or of what a command prints.")
+@click.option("--result", "of", flag_value="result", help="That of the object that `run --json` prints.")
+@click.option("--audit", "of", flag_value="audit", help="That of `audit --json` and `diff --json`.")
+@click.option("--explain", "of", flag_value="explain", help="That of `explain --json`.")
+def schema(of: str | None) -> None:
+    """Print the JSON schema of a scenario file, for editors and checkers, or of what a command prints with --json.
 
     \b
     Examples:
       lastbit schema > scenario.schema.json
       lastbit schema --result
+      lastbit schema --audit
     """
-    if result:
-        from lastbit.result import json_schema
+    give(json.dumps(_schema(of), indent=2))
 
-        give(json.dumps(json_schema(), indent=2))
-    else:
-        from lastbit.scenario import Scenario
 
-        give(json.dumps(Scenario.model_json_schema(by_alias=True), indent=2))
+def _schema(of: str | None) -> dict[str, Any]:
+    match of:
+        case "result":
+            from lastbit import result
+
+            return result.json_schema()
+        case "audit":
+            from lastbit.auditing import findings
+
+            return findings.json_schema()
+        case "explain":
+            from lastbit.explaining import findings as explanation
+
+            return explanation.json_schema()
+        case _:
+            from lastbit.scenario import Scenario
+
+            return Scenario.model_json_schema(by_alias=True)
 
 
 def _list() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -113,3 +113,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> str:
         """One JSON object; `format` says which kind and version."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the object that `to_json` writes."""
+    return msgspec.json.schema(Explanation)

@@ -24,6 +24,18 @@ def test_the_report_names_classes_knobs_and_advice(capsys: pytest.CaptureFixture
     assert err == ""
 
 
+def test_what_must_be_prescribed_for_wanted_profiles_is_told_and_in_the_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--wanted", "ref,noprepack"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "prescribe prepacking=true: then ref and noprepack agree on all 4 inputs, in" in out
+    assert exit_code_of(["audit", "digits-mlp", *QUICK, "--wanted", "ref,noprepack", "--json"]) == 0
+    advice = json.loads(capsys.readouterr().out)["advice"]
+    assert (advice["prescribed"], advice["wanted"]) == ({"prepacking": True}, ["ref", "noprepack"])
+    assert (advice["tried"][0]["told"], advice["tried"][0]["apart"]) == ("nothing", ["ref", "noprepack"])
+
+
 def test_json_holds_what_the_report_says_and_more(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(["audit", "digits-mlp", *QUICK, "--json", "--fleet", "ref=3,noprepack=2"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -61,6 +73,8 @@ def test_a_file_of_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["digits-mlp", "--profiles", "nope.toml"], "nope.toml: cannot be read: No such file"),
         (["digits-mlp", "--samples", "0"], "0 samples; at least 1"),
         (["digits-mlp", "--fleet", "ref=0.5"], "the shares add up to 0.5"),
+        (["digits-mlp", "--wanted", "ref,thread4"], 'wanted: no profile "thread4" was tried; did you mean "threads4"?'),
+        (["digits-mlp", "--fleet", "ksplit8-drawn=1", "--replicas", "65"], "65 replicas are too many"),
         (["digits-mlp", "--output", "nope"], 'digits-mlp has no output "nope"'),
         (["digits-mlp", "--replicas", "0"], "--replicas"),
         (["digits-mlp", "--fail-on", "anything"], "--fail-on"),

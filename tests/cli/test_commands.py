@@ -116,7 +116,13 @@ def test_the_schemas_are_json() -> None:
         "int8-u8",
         "integers",
     ]
-    assert "trace_digest" in json.loads(typed("schema", "--result").stdout)["$defs"]["Result"]["properties"]
+    for option, name, key in (
+        ("--result", "Result", "trace_digest"),
+        ("--audit", "Audit", "knobs"),
+        ("--explain", "Explanation", "pairs"),
+    ):
+        keys = json.loads(typed("schema", option).stdout)["$defs"][name]["properties"]
+        assert {key, "format"} <= keys.keys()
 
 
 def test_a_pipe_that_closes_early_is_no_error() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pytest
@@ -16,6 +18,7 @@ from support import own_models
 
 import lastbit
 from lastbit.auditing import Audit, AuditError, diff
+from lastbit.auditing.findings import json_schema
 from lastbit.auditing.knobs import BASES, KNOBS
 from replicas.engine import EngineError, OnnxRuntimeEngine
 from replicas.forms import FORMS, FormError
@@ -280,6 +283,14 @@ def test_equal_audits_are_equal_but_for_the_clock(tmp_path: Path) -> None:
         return [audit.classes, audit.pairs, audit.knobs, [each.changed for each in audit.profiles]]
 
     assert found() == found()
+
+
+def test_the_json_of_an_audit_is_read_back_equal_and_has_the_keys_of_its_schema() -> None:
+    audit = lastbit.audit("digits-mlp", profiles=chosen("ref", "noprepack", "ksplit8-drawn"), samples=3, fleet="ref=9")
+    text = audit.to_json()
+    assert msgspec.json.decode(text, type=Audit) == audit
+    keys = json_schema()["$defs"]["Audit"]["properties"]
+    assert list(keys) == list(json.loads(text))
 
 
 def test_no_sample_is_no_audit() -> None:

@@ -16,6 +16,8 @@ from consensus.quorum import QuorumSystem
 from lastbit.auditing import Audit, drawn_runs
 from lastbit.auditing.auditing import Subject
 from lastbit.auditing.drawn_runs import DrawnRuns
+from lastbit.auditing.page import page
+from lastbit.auditing.report import render, rests_on
 from replicas.library import NamedProfile, named_profiles
 from replicas.profile import KSplit, NumericProfile
 from replicas.replica import Replica
@@ -76,6 +78,7 @@ def test_where_all_twenty_four_orders_are_run_it_is_exact_on_each_input(model: P
     assert won["bytes"] < won["top1"] < 1  # or there would be nothing to tell apart
     for form, chance in found.items():
         assert (chance.how, chance.inputs, chance.runs) == ("enumerated", INPUTS, 24)
+        assert rests_on(chance) == f"enumerated: all orders run, up to 24, on {INPUTS} inputs"
         spread = (won[form] * (1 - won[form]) / (INPUTS * BALLOTS)) ** 0.5
         assert chance.mean == pytest.approx(won[form], abs=4 * spread)
 
@@ -85,10 +88,11 @@ def test_four_slices_give_twelve_results_each_of_them_in_two_orders(tmp_path: Pa
     summation = KSplit(slices=4, order="drawn")
     chosen = {"ref": profiles(4)["ref"], "drawn": NamedProfile("drawn", "", NumericProfile(summation=summation))}
     measuring = Subject.load(model, None, None, None, None, None, 0).measuring(chosen, turns_knobs=False)
-    measuring.drawn_runs = DrawnRuns(("drawn",), measuring.drawn, replicas=4)
+    runs = DrawnRuns(("drawn",), measuring.drawn, replicas=4)
+    measuring.watchers.append(runs)
     for request in range(INPUTS):
         measuring.take(request)
-    said = [by_profile["drawn"].counts for by_profile in measuring.drawn_runs.by_input["bytes"]]
+    said = [by_profile["drawn"].counts for by_profile in runs.by_input["bytes"]]
     assert [sorted(counts.values()) for counts in said] == [[2] * 12] * INPUTS
 
 
@@ -111,6 +115,8 @@ def test_the_report_says_that_it_is_an_estimate_and_the_runs_it_rests_on() -> No
     )
     assert {(each.how, each.inputs, each.runs) for each in found.quorum} == {("estimated", 3, 16)}
     assert not [warning for warning in found.warnings if "quorum" in warning]
+    for told in (str(render(found)), page(found)):
+        assert told.count("estimated from up to 16 runs of a profile on 3 inputs") == 2
     bytes_alone = next(each for each in found.quorum if each.form == "bytes")
     assert bytes_alone.mean == 0  # of four, three would have to agree, and only two ever do
 

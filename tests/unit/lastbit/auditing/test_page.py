@@ -78,6 +78,8 @@ def test_a_page_tells_all_that_was_found() -> None:
     assert "3 classes by bytes" in told
     for sentence in (
         named_profiles()["noprepack"].sentence,
+        "What makes the wanted profiles agree?",
+        "optimization=basic",
         "a new order on each run; all of 4",
         found().model_sha256,
         found().origins[0].said,
@@ -99,7 +101,7 @@ def test_flips_are_told_once_for_each_class() -> None:
 
 
 def test_what_a_stranger_named_is_text_and_never_markup() -> None:
-    audit = replace(renamed(found(), HOSTILE), model=HOSTILE, warnings=(HOSTILE,), advice=HOSTILE, inputs=HOSTILE)
+    audit = replace(renamed(found(), HOSTILE), model=HOSTILE, warnings=(HOSTILE,), inputs=HOSTILE)
     audit = replace(audit, origins=tuple(replace(each, said=HOSTILE) for each in audit.origins))
     read, plain = Reader(page(audit, command=HOSTILE)), Reader(page(replace(found(), warnings=("x",)), command="x"))
     assert [tag for tag, _ in read.opened] == [tag for tag, _ in plain.opened]
