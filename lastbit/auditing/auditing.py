@@ -91,7 +91,7 @@ def audit(
     prescribing = Prescribing(agreeing.profiles, plain[REFERENCE], {**plain, **turned_profiles()})
     subject = Subject.load(model, inputs, dims, ranges, values, output, seed, forms)
     measuring = subject.measuring(chosen, turns_knobs=True, extra=prescribing.extra)
-    runs = None if asked is None else DrawnRuns.of_fleet(asked, measuring.drawn, replicas)
+    runs = None if asked is None else DrawnRuns.of_fleet(asked, measuring.order_drawn, replicas)
     measuring.watchers += [prescribing] if runs is None else [prescribing, runs]
     found = _examine(measuring, subject, chosen, samples, progress)
     found = replace(found, advice=advice_of(agreeing, prescribing, measuring))

@@ -1,14 +1,14 @@
-"""What profiles say that draw their order of summation anew: on one input many things, each with some chance.
+"""What profiles say that draw an order of summation: on one input many things, each with some chance.
 
-Where there are few orders each is run once, and the chances are exact. Where there are many, a profile is run some
-times, as so many replicas of a fleet would run it.
+Of a fleet each replica draws its own, for all of its life or anew on each run. Where there are few orders each is run
+once, and the chances are exact. Where there are many, a profile is run some times, as so many replicas would run it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from math import factorial
 from typing import TypeAlias
@@ -55,7 +55,7 @@ class DrawnRuns:
 
     Args:
         fleet: the names of its profiles.
-        drawn: those of them that draw their order anew on each run.
+        drawn: those of them of which each replica draws an order of its own.
         replicas: how many a fleet of them is asked for: a sample holds at least as many runs.
 
     Attributes:
@@ -82,7 +82,7 @@ class DrawnRuns:
         names = tuple(name for name in fleet.weights if name in drawn)
         if names and replicas > REPLICAS_MAX:
             raise FleetError(
-                f"fleet: {replicas:,} replicas are too many with profiles that draw their order anew "
+                f"fleet: {replicas:,} replicas are too many with profiles that draw an order of their own "
                 f"({', '.join(names)}), which run once for each on every input; up to {REPLICAS_MAX}"
             )
         return cls(tuple(fleet.weights), names, replicas) if names else None
@@ -119,7 +119,9 @@ class DrawnRuns:
         return found
 
     def _drawn_anew(self, replica: Replica, request: int) -> Iterator[Outputs]:
-        return (replica.run_apart(request, attempt) for attempt in range(self._sample))
+        if replica.profile.summation.is_drawn:
+            return (replica.run_apart(request, attempt) for attempt in range(self._sample))
+        return (replace(replica, id=number).run_apart(request) for number in range(self._sample))
 
 
 def all_orders(replica: Replica) -> list[Order] | None:

@@ -85,6 +85,8 @@ class Measuring:
         score: the form `top1`; None where it makes no sense for the model.
         refused: the profiles that could not run, each with the reason; turned knobs too, by `turned_name`.
         drawn: the profiles that draw their order anew on each run. Two equal answers of theirs mean nothing.
+        order_drawn: those and the profiles of which each replica has an order of its own for life. In the audit such a
+            profile is one replica; in a fleet its replicas differ.
         by_bytes, by_top1: the classes of all other profiles.
         divisions: for each form, how many inputs divided these profiles in which way.
         outputs_seen, inputs_seen, inputs_all_nan: the different outputs of the reference, the different inputs, and
@@ -120,6 +122,7 @@ class Measuring:
         self._replicas = self._made({**profiles, **(turned_profiles() if turns_knobs else {}), **(extra or {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
+        self.order_drawn = tuple(name for name in self.profiles if profiles[name].summation.orders_differ)
         named = [name for name in self.profiles if name not in self.drawn]
         self.by_bytes, self.by_top1 = Partition(named), Partition(named)
         self.pairs = PairsOfClasses(self.by_bytes)

@@ -14,6 +14,7 @@ BESIDE: tuple[Mapping[str, Any], ...] = (
     {},
     {"optimization": "off"},
     {"optimization": "basic"},
+    {"precision": "integers"},
 )
 """What may be prescribed beside settings in which the wanted profiles differ. One more to try is one more line."""
 
@@ -61,7 +62,7 @@ def prescriptions(wanted: Mapping[str, NumericProfile], reference: NumericProfil
     Example:
         >>> wanted = {"ref": NumericProfile(), "threads4": NumericProfile(intra_op_threads=4)}
         >>> [str(each) for each in prescriptions(wanted, NumericProfile())][:4]
-        ['nothing', 'optimization=off', 'optimization=basic', 'intra_op_threads=1']
+        ['nothing', 'optimization=off', 'optimization=basic', 'precision=integers']
     """
     groups = list(_groups_that_differ(wanted))
     found: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 from support import own_models
+from support.scenarios import noisy, scenario
 
 import lastbit
 from consensus.quorum import QuorumSystem
@@ -127,3 +128,18 @@ def test_a_fleet_without_such_profiles_is_told_as_before_and_runs_nothing_more()
         "digits-mlp", profiles={name: named_profiles()[name] for name in names}, samples=3, fleet="ref=3,noprepack=2"
     )
     assert {(each.how, each.inputs, each.runs) for each in found.quorum} == {("exact", 3, None)}
+
+
+def test_replicas_that_have_an_order_of_their_own_for_life_agree_as_seldom_in_a_fleet_as_in_a_run() -> None:
+    """An audit tries one replica of such a profile; a fleet of it, as a run, has a different one in each place."""
+    summation = {"kind": "ksplit", "slices": 8}
+    run = lastbit.run(
+        scenario({"blocks": 40, "policy": "skip"}, inputs=noisy(), fleet={"profile": {"summation": summation}})
+    )
+    found = lastbit.audit(
+        "digits-mlp", profiles={"ksplit8-fp32": named_profiles()["ksplit8-fp32"]}, samples=20, fleet="ksplit8-fp32=1.0"
+    )
+    bytes_alone = next(each for each in found.quorum if each.form == "bytes")
+    assert bytes_alone.how == "estimated"
+    assert bytes_alone.mean < 0.05
+    assert run.heights.skipped >= 36

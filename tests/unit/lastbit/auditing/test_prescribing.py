@@ -54,13 +54,14 @@ def holding(prescribing: Prescribing) -> list[str]:
     return [str(trial.prescription) for trial in prescribing.alive]
 
 
-def test_each_subset_of_what_differs_is_prescribed_alone_and_with_each_level() -> None:
+def test_each_subset_of_what_differs_is_prescribed_alone_and_with_all_that_may_stand_beside_it() -> None:
     found = [str(each) for each in prescriptions(WANTED, REF)]
-    assert len(found) == len(set(found)) == 4 * 3
-    assert found[:5] == [
+    assert len(found) == len(set(found)) == 4 * 4
+    assert found[:6] == [
         "nothing",
         "optimization=off",
         "optimization=basic",
+        "precision=integers",
         "intra_op_threads=1",
         "prepacking=true",
     ]
@@ -69,7 +70,14 @@ def test_each_subset_of_what_differs_is_prescribed_alone_and_with_each_level() -
 
 def test_a_level_is_prescribed_once_where_the_wanted_differ_in_it() -> None:
     found = [str(each) for each in prescriptions({"ref": REF, "off": NumericProfile(optimization="off")}, REF)]
-    assert found == ["nothing", "optimization=off", "optimization=basic", "optimization=all"]
+    assert found == [
+        "nothing",
+        "optimization=off",
+        "optimization=basic",
+        "precision=integers",
+        "optimization=all",
+        "optimization=all, precision=integers",
+    ]
 
 
 def test_threads_that_run_nodes_side_by_side_are_prescribed_together_with_the_mode_that_uses_them() -> None:
@@ -95,9 +103,11 @@ def test_what_holds_on_all_inputs_is_what_makes_the_answers_depend_on_nothing_th
         "intra_op_threads=1, optimization=basic",
         "prepacking=true, optimization=off",
         "prepacking=true, optimization=basic",
+        "prepacking=true, precision=integers",
         "intra_op_threads=1, prepacking=true",
         "intra_op_threads=1, prepacking=true, optimization=off",
         "intra_op_threads=1, prepacking=true, optimization=basic",
+        "intra_op_threads=1, prepacking=true, precision=integers",
     ]
     by_name = {str(trial.prescription): trial for trial in prescribing.trials}
     assert (by_name["nothing"].apart, by_name["nothing"].request) == (("ref", "both"), 0)
@@ -108,7 +118,7 @@ def test_profiles_that_run_anyway_are_run_once_and_what_is_refuted_is_run_no_mor
     known = {**WANTED, "off": NumericProfile(optimization="off"), "again": REF}
     prescribing = Prescribing(WANTED, REF, known)
     assert not set(prescribing.extra.values()) & set(known.values())
-    assert len(set(prescribing.extra.values())) == len(prescribing.extra) == 5  # of 9: three levels for each wanted
+    assert len(set(prescribing.extra.values())) == len(prescribing.extra) == 8  # of 12: four for each wanted
     measured = Measured(prescribing, known, lambda profile, _: profile.prepacking).take(1)
     kept = {prescribing.extra[name].prepacking for name in prescribing.extra if name not in measured.retired}
     assert kept == {True}
@@ -147,8 +157,11 @@ def test_one_that_is_refused_or_draws_its_order_agrees_with_nobody() -> None:
     drawn = NumericProfile(summation=KSplit(slices=4, order="drawn"))
     known = {"ref": REF, "drawn": drawn}
     prescribing = Prescribing(known, REF, known)
-    assert prescribing.trials[0].ended == "drawn draws its order anew on each run"
+    assert prescribing.trials[0].ended == "drawn draws an order of its own on each run"
     assert "summation=as-built" in holding(prescribing)
+
+    fixed = {"ref": REF, "fixed": NumericProfile(summation=KSplit(slices=4))}
+    assert Prescribing(fixed, REF, fixed).trials[0].ended == "fixed draws an order of its own for each replica"
 
     prescribing = Prescribing(WANTED, REF, WANTED)
     measured = Measured(prescribing, WANTED, lambda *_: "the same")
