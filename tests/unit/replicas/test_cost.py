@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.parser import parse_model
 
-from replicas.cost import compute_ns, node_costs, operations
+from replicas.cost import compute_ns, node_costs, operations, part_costs
 from replicas.model import Model
 from replicas.tree_costs import comparisons_per_row
 
@@ -132,6 +132,28 @@ def test_the_dearer_branch_of_an_if_counts_and_a_loop_as_often_as_it_says() -> N
         y = Loop (n, c, x) <body = b (int64 i, bool k, float[1, 8] v) => (bool k2, float[1, 8] v2) {
             k2 = Identity(k)  v2 = MatMul(v, w) }> }"""
     assert multiply_adds(loop, w=(8, 8)) == 5 * 64
+
+
+def test_a_scan_over_a_sequence_of_unknown_shape_counts_once() -> None:
+    text = """g (float[4, 8] x) => (float[m, n] y) {
+        h = com.microsoft.Unheard(x)
+        y = Scan <num_scan_inputs = 1, body = b (float[1, 8] v) => (float[1, 8] u) { u = MatMul(v, w) }> (h)
+    }"""
+    assert multiply_adds(text, w=(8, 8)) == 64
+
+
+def test_the_parts_of_a_model_count_together_what_its_nodes_do() -> None:
+    text = """g (bool c, float[1, 8] x) => (float[1, 8] y) {
+        n = Constant <value = int64 {5}> ()  h = MatMul(x, w)
+        y = If (c) <then_branch = t () => (float[1, 8] p) { p = Loop (n, c, h) <
+                        body = b (int64 i, bool k, float[1, 8] v) => (bool k2, float[1, 8] v2) {
+                            k2 = Identity(k)  v2 = MatMul(v, w) }> },
+                    else_branch = e () => (float[1, 8] q) { q = MatMul(h, w) }>
+    }"""
+    costs = node_costs(model_of(text, w=(8, 8)).proto())
+    counted = [(part.position, part.multiply_adds, part.counted) for part in part_costs(costs) if part.multiply_adds]
+    assert counted == [((1,), 64, 64), ((2, 0, 0, 0, 1), 64, 5 * 64), ((2, 1, 0), 64, 0)]
+    assert sum(cost.multiply_adds for cost in costs) == 6 * 64
 
 
 def test_a_function_of_the_model_counts_what_is_in_it() -> None:
