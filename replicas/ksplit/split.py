@@ -110,14 +110,16 @@ class _Splitter:
     def _products_of_activations(self, product: ActivationProduct) -> Iterator[str]:
         writer, (left, right) = self._writer, product.node.input
         if product.k:
-            sizes = writer.integers(_slice_sizes(product.k, self.columns))
+            known = _slice_sizes(product.k, self.columns)
+            lefts = writer.split(left, known, axis=-1)
+            rights = writer.split(right, known, axis=product.right_axis)
         else:
             k = writer.add("Gather", [writer.add("Shape", [left]), writer.integers([-1])], axis=0)
             sizes = self._sizes_at_run_time(k)
             left = self._at_least_as_long_as_slices(left, k, product.ranks[0], -1)
             right = self._at_least_as_long_as_slices(right, k, product.ranks[1], product.right_axis)
-        lefts = writer.split_by(left, sizes, self.columns, axis=-1)
-        rights = writer.split_by(right, sizes, self.columns, axis=product.right_axis)
+            lefts = writer.split_by(left, sizes, self.columns, axis=-1)
+            rights = writer.split_by(right, sizes, self.columns, axis=product.right_axis)
         for each in zip(lefts, rights, strict=True):
             yield writer.add("MatMul", each)
 

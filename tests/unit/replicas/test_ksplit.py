@@ -270,6 +270,13 @@ def test_operator_sets_that_keep_axes_in_attributes_are_written_as_such() -> Non
     assert np.allclose(result, x @ normal(10, 3), atol=0.05)
 
 
+def test_such_operator_sets_take_a_product_of_two_activations_too() -> None:
+    model = model_of("g (float[2, 10] x, float[10, 3] w) => (float[2, 3] y) { y = MatMul(x, w) }", opset=11)
+    x, w = normal(2, 10), normal(10, 3)
+    result = session(split(model, 4).content).run(None, {"x": x, "w": w, ORDER_INPUT: np.array([[3, 2, 1, 0]])})[0]
+    assert np.allclose(result, x @ w, atol=1e-5)
+
+
 def test_operator_sets_without_bfloat16_are_refused_for_bf16_partials() -> None:
     model = model_of("g (float[b, k] x) => (float[b, n] y) { y = MatMul(x, w) }", opset=11, w=normal(10, 3))
     with pytest.raises(ProfileError, match="bf16 needs operator set 13, and the model has 11"):
