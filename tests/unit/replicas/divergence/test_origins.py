@@ -388,6 +388,7 @@ def test_double_precision_is_compared_exactly_and_before_it_is_cast_back() -> No
     assert found.tensor == TensorKey("m")
     assert found.element == 2
     assert found.values == ("0x1p+0", "0x1.0000008p+0")
+    assert f"{2**27:,} steps of float64 apart" in str(found)
     assert not found.reaches_outputs
     assert double.values[TensorKey("y")].dtype == np.float64
     assert double.values[TensorKey("y", is_copy=True)].dtype == np.float32
