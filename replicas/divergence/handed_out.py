@@ -1,8 +1,9 @@
 """Hand the tensors inside a branch or a body out, as further outputs of the If or Loop that holds it.
 
 The branches of an If must have equally many outputs: each gets an empty one for every tensor of the other. What a Loop
-makes is gathered in sequences, one tensor an iteration, so that shapes may change from one to the next; up to operator
-set 12, which has no sequences there, in scan outputs, whose shapes may not.
+makes is gathered in sequences, one tensor an iteration, so that shapes may change from one to the next. Up to operator
+set 12, which has no sequences there, in a Loop inside another and in a Scan it is gathered in scan outputs, whose
+shapes may not.
 """
 
 from __future__ import annotations
@@ -47,8 +48,16 @@ def from_branches(
 
 
 def as_scan_outputs(node: onnx.NodeProto, held_by: HeldBy) -> None:
-    """Hand out what a Loop's body makes, stacked along a new first axis; they are outputs of the body already."""
+    """Hand out what a body makes, stacked along a new first axis in the order of iterations.
+
+    Args:
+        node: the Loop or Scan, changed in place.
+        held_by: outputs of the body already, by the node's new output.
+    """
     node.output.extend(held_by.values())
+    for each in node.attribute:
+        if each.name in ("scan_output_axes", "scan_output_directions"):  # of a Scan: one number for each
+            each.ints.extend([0] * len(held_by))
 
 
 def as_sequences(

@@ -1,6 +1,6 @@
-"""A graph with all its inner tensors made outputs, in the branches of If and the bodies of Loop too.
+"""A graph with all its inner tensors made outputs, in the branches of If and the bodies of Loop and Scan too.
 
-Tensors in blocked layout go through a ReorderOutput. A Loop inside a Loop stays closed: it is one node.
+Tensors in blocked layout go through a ReorderOutput.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from replicas.graph_walk import opset_versions, standard_domain, subgraphs
 from replicas.profile import ProfileError
 from replicas.runtime_types import ELEMENTS, runtime_types
 
-BODIES: Mapping[str, tuple[str, ...]] = {"If": ("then_branch", "else_branch"), "Loop": ("body",)}
+BODIES: Mapping[str, tuple[str, ...]] = {"If": ("then_branch", "else_branch"), "Loop": ("body",), "Scan": ("body",)}
+REPEATED = frozenset({"Loop", "Scan"})
+INSIDE_REPEATED = "a Loop or Scan inside another"
+"""Stands among operators for the permission to open the inner one too."""
+SCAN_AS_IT_IS_SINCE = 9  # before, it had a batch axis
 # What NumPy has no type for cannot be handed out; the comparison goes on behind it.
 FETCHABLE = frozenset(
     f"tensor({name})"
@@ -62,6 +66,7 @@ class OpenedNode:
         outputs: those that it makes.
         holds_graphs: whether it is an If, a Loop or the like.
         captured: those of the graphs around it that its own graphs read.
+        scanned: how many of the inputs, the last, a Scan takes apart.
         bodies: its graphs by the name of the attribute; empty where it has none or none was opened.
     """
 
@@ -71,6 +76,7 @@ class OpenedNode:
     outputs: tuple[str, ...]
     holds_graphs: bool = False
     captured: tuple[str, ...] = ()
+    scanned: int = 0
     bodies: Mapping[str, OpenedBody] = field(default_factory=dict)
 
 
@@ -115,7 +121,7 @@ def open_graph(
         optimised: as the runtime saved it; not changed.
         model: the nodes of the model as built, which tell what blocked tensors are.
         channels: of the tensors of the model, as far as they are known.
-        operators: "If", "Loop" or both: those whose graphs are opened too.
+        operators: of "If", "Loop", "Scan" and `INSIDE_REPEATED` those whose graphs are opened too.
 
     Raises:
         ProfileError: the runtime states no types for what is inside.
@@ -134,10 +140,11 @@ class _Opener:
         self._opened = opened
         self._model = model
         self._channels = channels
-        self._operators = operators
+        self._opset = opset_versions(opened).get("", 1)
+        self._operators = operators if self._opset >= SCAN_AS_IT_IS_SINCE else operators - {"Scan"}
         self._taken = names_in(opened.graph)
         self._types: dict[str, str] = {}
-        self._opset = opset_versions(opened).get("", 1)
+        self._repeated_around = 0
 
     def open(self) -> OpenedModel:
         graph = self._opened.graph
@@ -210,12 +217,12 @@ class _Opener:
         captured = sorted(set[str]().union(*map(_captured, graphs)))
         bodies: dict[str, OpenedBody] = {}
         if types is not None and _opens(node, operators):
-            inside = operators - {"Loop"} if node.op_type == "Loop" else operators
-            bodies = self._bodies(node, types, constants, inside)
+            bodies = self._bodies(node, types, constants, operators)
             self._hand_out(node, graph, bodies)
         made = next((each for each in outputs if each), name.name)
         anchor = self._model.before_identities(made)
-        return OpenedNode(name, anchor, inputs, outputs, bool(graphs), tuple(captured), bodies)
+        scanned = next((each.i for each in node.attribute if each.name == "num_scan_inputs"), 0)
+        return OpenedNode(name, anchor, inputs, outputs, bool(graphs), tuple(captured), scanned, bodies)
 
     def _bodies(
         self,
@@ -225,17 +232,24 @@ class _Opener:
         operators: frozenset[str],
     ) -> dict[str, OpenedBody]:
         bodies: dict[str, OpenedBody] = {}
+        is_repeated = node.op_type in REPEATED
+        if is_repeated and INSIDE_REPEATED not in operators:
+            operators = operators - REPEATED
+        self._repeated_around += is_repeated
         for branch, graph in _graphs(node).items():
             given = len(graph.output)
             inner = self._inner_types(graph, types, constants)
             opened = self._graph(graph, {**types, **inner}, {}, constants, operators)
             added = [each.name for each in list(graph.output)[given:]]
             bodies[branch] = OpenedBody(opened, {name: fresh_name(PREFIX, self._taken) for name in added})
+        self._repeated_around -= is_repeated
         return bodies
 
     def _hand_out(self, node: onnx.NodeProto, around: onnx.GraphProto, bodies: Mapping[str, OpenedBody]) -> None:
         graphs = _graphs(node)
-        in_sequences = node.op_type == "Loop" and self._opset >= SEQUENCES_IN_LOOPS_SINCE
+        # A sequence cannot hold sequences: what an inner Loop makes leaves it stacked.
+        is_outermost = not self._repeated_around
+        in_sequences = node.op_type == "Loop" and is_outermost and self._opset >= SEQUENCES_IN_LOOPS_SINCE
         for body in bodies.values():
             for inner, outer in body.held_by.items():
                 self._types[outer] = sequence_of(self._types[inner]) if in_sequences else self._types[inner]

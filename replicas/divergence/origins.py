@@ -47,6 +47,7 @@ class Divergence:
             are values that are no finite floats.
         others: how many other origins there are, every other weight that differs among them.
         reaches_outputs: whether the outputs differ as well.
+        steps_of: the wider type, where the two have different ones and `ulps` counts its numbers.
     """
 
     tensor: TensorKey
@@ -59,6 +60,7 @@ class Divergence:
     ulps: int | None
     others: int
     reaches_outputs: bool
+    steps_of: str | None = None
 
     @property
     def is_region(self) -> bool:
@@ -80,15 +82,16 @@ class Divergence:
         return f"{where}: {self.values[0]} and {self.values[1]}{self._distance()}{self._rest()}"
 
     def _distance(self) -> str:
+        kind = f" of {self.steps_of}" if self.steps_of is not None else ""
         match self.ulps:
             case None:
                 return ""
             case 0:
                 return ", which differ in the sign of zero"
             case 1:
-                return ", 1 step apart"
+                return f", 1 step{kind} apart"
             case _:
-                return f", {self.ulps:,} steps apart"
+                return f", {self.ulps:,} steps{kind} apart"
 
     def _rest(self) -> str:
         others = f"; {self.others} other{'s' if self.others > 1 else ''}" if self.others else ""
@@ -204,8 +207,11 @@ class _Comparison:
                 return None
             return Unsaid(f"the outputs of {self._a.subject} and {self._b.subject} differ, and no tensor before them")
         first, *others = origins
-        difference = self._difference_at(first)
-        index = np.unravel_index(difference.element, self._shape_at(first))
+        mine, other = self._values_at(first)
+        difference = _difference(mine, other)
+        assert difference is not None, "an origin differs"
+        shape = mine.shape if isinstance(mine, np.ndarray) and mine.size else (1,)
+        index = np.unravel_index(difference.element, shape)
         return Divergence(
             tensor=first.tensor,
             nodes_a=self._graphs[0].names(first.a),
@@ -217,6 +223,7 @@ class _Comparison:
             ulps=difference.steps,
             others=len(others),
             reaches_outputs=reaches_outputs,
+            steps_of=_wider_type(mine, other),
         )
 
     def _origins(self) -> list[_Origin]:
@@ -242,17 +249,10 @@ class _Comparison:
             return []
         return [name for name in self._model.read_for(key.name, self._common_names) if name in self._unlike_weights]
 
-    def _difference_at(self, origin: _Origin) -> Difference:
-        if origin.weight is None:
-            found = _difference(self._a.values[origin.tensor], self._b.values[origin.tensor])
-        else:
-            found = _difference(*self._unlike_weights[origin.weight])
-        assert found is not None, "an origin differs"
-        return found
-
-    def _shape_at(self, origin: _Origin) -> tuple[int, ...]:
-        value = self._a.values[origin.tensor] if origin.weight is None else self._unlike_weights[origin.weight][0]
-        return value.shape if isinstance(value, np.ndarray) and value.size else (1,)
+    def _values_at(self, origin: _Origin) -> tuple[Value, Value]:
+        if origin.weight is not None:
+            return self._unlike_weights[origin.weight]
+        return self._a.values[origin.tensor], self._b.values[origin.tensor]
 
 
 def _names_that_match(a: Watched, b: Watched) -> frozenset[str]:
@@ -292,6 +292,13 @@ def _difference(mine: Value, other: Value) -> Difference | None:
     elif canonical(mine) == canonical(other):
         return None
     return first_difference([Outputs.of({"": mine}), Outputs.of({"": other})])
+
+
+def _wider_type(mine: Value, other: Value) -> str | None:
+    """The type in which two floats are compared; None where both have it."""
+    if not isinstance(mine, np.ndarray) or not isinstance(other, np.ndarray) or mine.dtype == other.dtype:
+        return None
+    return str(_widened(mine, other)[0].dtype)
 
 
 def _widened(mine: npt.NDArray[Any], other: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -15,6 +15,8 @@ from replicas.outputs import Value
 Place: TypeAlias = tuple[Step, ...]
 Fetch: TypeAlias = Callable[[str], Value]
 
+_COUNTERS = 2  # a Loop's own inputs: how often at most, and whether to begin
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutedNode:
@@ -93,16 +95,20 @@ class Execution:
     ) -> tuple[TensorKey, ...]:
         body = node.bodies["body"]
         iterations = max((len(_turns(fetch(held))) for held in body.held_by.values()), default=0)
-        carried = [scope.get(name, TensorKey(name, place)) for name in node.inputs[2:]]
-        scanned: list[TensorKey] = []
+        own = 0 if node.name.op_type == "Scan" else _COUNTERS
+        whole = len(node.inputs) - node.scanned
+        carried = [scope.get(name, TensorKey(name, place)) for name in node.inputs[own:whole]]
+        taken_apart = [scope.get(name, TensorKey(name, place)) for name in node.inputs[whole:]]
+        gathered: list[TensorKey] = []
         for iteration in range(iterations):
             inside = (*place, Step(node.anchor, "body", iteration))
-            counters = {name: TensorKey(name, inside) for name in body.graph.inputs[:2]}
-            inner = {**scope, **counters, **dict(zip(body.graph.inputs[2:], carried, strict=True))}
+            counters = {name: TensorKey(name, inside) for name in body.graph.inputs[:own]}
+            read = dict(zip(body.graph.inputs[own:], (*carried, *taken_apart), strict=True))
+            inner = {**scope, **counters, **read}
             self._run(body.graph, inside, inner, _through(body, fetch, iteration))
-            _, *given = _given(body, inside, inner)
-            carried, scanned = given[: len(carried)], scanned + given[len(carried) :]
-        return (*carried, *scanned) if iterations else ()
+            given = _given(body, inside, inner)[own and 1 :]  # a Loop's first says whether to go on
+            carried, gathered = list(given[: len(carried)]), gathered + list(given[len(carried) :])
+        return (*carried, *gathered) if iterations else ()
 
 
 def _given(body: OpenedBody, place: Place, scope: Mapping[str, TensorKey]) -> tuple[TensorKey, ...]:
@@ -120,6 +126,6 @@ def _through(body: OpenedBody, fetch: Fetch, iteration: int | None = None) -> Fe
 
 
 def _turns(value: Value) -> Sequence[Value]:
-    """What a Loop handed out of one tensor, iteration by iteration."""
+    """What a Loop or Scan handed out of one tensor, iteration by iteration."""
     assert isinstance(value, list | np.ndarray), "a sequence or a scan output"
     return value  # type: ignore[return-value]  # an array is a sequence of its rows

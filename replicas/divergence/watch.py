@@ -23,7 +23,7 @@ from replicas.differences import first_difference
 from replicas.divergence.channels import channels_by_name
 from replicas.divergence.handed_out import PREFIX
 from replicas.divergence.logical_names import ModelNodes
-from replicas.divergence.opened import FETCHABLE, OpenedGraph, closed_nodes, open_graph
+from replicas.divergence.opened import FETCHABLE, INSIDE_REPEATED, REPEATED, OpenedGraph, closed_nodes, open_graph
 from replicas.divergence.places import TensorKey
 from replicas.divergence.unrolled import ExecutedNode, Execution
 from replicas.engine import ORDER_INPUT, EngineError, OnnxRuntimeEngine
@@ -38,8 +38,13 @@ __all__ = ["Watch", "Watched", "watch"]
 
 Array = npt.NDArray[Any]
 
-# Tried in this order: up to operator set 12, a Loop whose tensors change their shape in it cannot be opened.
-_OPENINGS = (frozenset({"If", "Loop"}), frozenset({"If"}), frozenset[str]())
+# Tried in this order: a Loop in a Loop and, up to operator set 12, any other cannot be opened if a shape changes in it.
+_OPENINGS = (
+    frozenset({"If", "Loop", "Scan", INSIDE_REPEATED}),
+    frozenset({"If", "Loop", "Scan"}),
+    frozenset({"If"}),
+    frozenset[str](),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,8 @@ class Watch:
         self._engine = OnnxRuntimeEngine(model, profile) if engine is None else engine
         self._optimised = self._engine.optimised_graph()
         held = {located.node.op_type for located in nodes_at_any_depth(self._optimised)}
+        if held & REPEATED:
+            held.add(INSIDE_REPEATED)
         self._openings = list(dict.fromkeys(each & held for each in _OPENINGS))
         self._session: _OpenedSession | None = None
 

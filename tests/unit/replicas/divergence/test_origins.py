@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from support import watched_models
-from support.watched_models import Array, gelu_in_a_branch, gelu_in_a_loop, model, node, numbers, reversed_split, whole
+from support.watched_models import (
+    GELU,
+    Array,
+    gelu,
+    gelu_in_a_branch,
+    gelu_in_a_loop,
+    graph,
+    model,
+    node,
+    numbers,
+    reversed_split,
+    whole,
+)
 
 from replicas.divergence import Divergence, Step, TensorKey, Unsaid, Watched, first_divergence, watch
 from replicas.model import Model
@@ -269,6 +281,31 @@ def test_inside_a_loop_the_first_iteration_is_named(opset: int) -> None:
     assert found.others == 0
 
 
+def test_inside_a_scan_in_a_loop_the_way_to_the_node_is_named() -> None:
+    row = graph(gelu("before", "after"), {"before": ("float32", (256,))}, {"after": ("float32", (256,))})
+    body = graph(
+        [
+            node("Neg", ["rows"], ["negative"]),
+            node("Scan", ["negative"], ["turned"], body=row, num_scan_inputs=1),
+            node("Identity", ["going"], ["on"]),
+        ],
+        {"i": ("int64", ()), "going": ("bool", ()), "rows": ("float32", (1, 256))},
+        {"on": ("bool", ()), "turned": ("float32", (1, 256))},
+    )
+    made = model(
+        [node("Loop", ["times", "", "x"], ["y"], body=body)],
+        {"x": ("float32", (1, 256)), "times": ("int64", ())},
+        {"y": ("float32", (1, 256))},
+        GELU,
+    )
+    x = {**X, "times": np.array(2)}
+    found = divergence(watch(made, OFF, x), watch(made, ALL, x))
+
+    assert str(found.tensor) == "y/body[0]/turned/body[0]/after"
+    assert [each.op_type for each in found.nodes_a] == GELU_NODES
+    assert [each.op_type for each in found.nodes_b] == ["Gelu"]
+
+
 def shared_weight() -> Model:
     return model(
         [
@@ -351,6 +388,7 @@ def test_double_precision_is_compared_exactly_and_before_it_is_cast_back() -> No
     assert found.tensor == TensorKey("m")
     assert found.element == 2
     assert found.values == ("0x1p+0", "0x1.0000008p+0")
+    assert f"{2**27:,} steps of float64 apart" in str(found)
     assert not found.reaches_outputs
     assert double.values[TensorKey("y")].dtype == np.float64
     assert double.values[TensorKey("y", is_copy=True)].dtype == np.float32

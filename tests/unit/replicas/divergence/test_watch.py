@@ -223,31 +223,84 @@ def test_an_if_inside_a_loop_is_shown_as_it_turns_out_each_time() -> None:
     assert deep == ["y/body[0]/w/then_branch/t", "y/body[1]/w/else_branch/n", "y/body[1]/w/else_branch/a"]
 
 
-def test_a_loop_inside_a_loop_is_one_node_and_that_is_said() -> None:
+def loop_in_a_loop(step: onnx.NodeProto, *, opset: int = 17) -> Watched:
+    """A Loop of 3 whose body has a Loop of 2; `step` makes uu from u in the inner one."""
     inner = graph(
-        [node("Neg", ["u"], ["uu"]), node("Identity", ["inner_going"], ["inner_on"])],
-        {"j": ("int64", ()), "inner_going": ("bool", ()), "u": ("float32", (4,))},
-        {"inner_on": ("bool", ()), "uu": ("float32", (4,))},
+        [step, node("Identity", ["inner_going"], ["inner_on"])],
+        {"j": ("int64", ()), "inner_going": ("bool", ()), "u": ("float32", (None,))},
+        {"inner_on": ("bool", ()), "uu": ("float32", (None,))},
     )
     body = graph(
         [
             node("Abs", ["v"], ["a"]),
-            node("Loop", ["times", "", "a"], ["b"], body=inner),
+            node("Loop", ["twice", "", "a"], ["b"], body=inner),
             node("Identity", ["going"], ["on"]),
         ],
-        {"i": ("int64", ()), "going": ("bool", ()), "v": ("float32", (4,))},
-        {"on": ("bool", ()), "b": ("float32", (4,))},
+        {"i": ("int64", ()), "going": ("bool", ()), "v": ("float32", (None,))},
+        {"on": ("bool", ()), "b": ("float32", (None,))},
     )
     made = model(
         [node("Loop", ["times", "", "x"], ["y"], body=body)],
         {"times": ("int64", ()), "x": ("float32", (4,))},
-        {"y": ("float32", (4,))},
+        {"y": ("float32", (None,))},
+        {"twice": np.int64(2)},
+        opset=opset,
     )
-    watched = watch(made, ALL, {"times": np.array(3), "x": numbers(4)})
+    return watch(made, ALL, {"times": np.array(3), "x": numbers(4)})
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17])
+def test_a_loop_inside_a_loop_is_shown_turn_by_turn(opset: int) -> None:
+    watched = loop_in_a_loop(node("Sqrt", ["u"], ["uu"]), opset=opset)
+    turns = [key for key in watched.values if key.name == "uu"]
+
+    assert watched.is_faithful
+    assert not watched.left_out
+    assert [str(key) for key in turns] == [f"y/body[{i}]/b/body[{j}]/uu" for i in range(3) for j in range(2)]
+    x = np.abs(numbers(4))
+    for key in turns:
+        x = np.sqrt(x)
+        assert np.array_equal(watched.values[key], x)
+    deep = [each for each in watched.nodes if each.name.op_type == "Sqrt"]
+    assert [each.inputs[0].name for each in deep] == ["a", "uu"] * 3
+
+
+def test_a_loop_inside_a_loop_whose_shapes_change_is_one_node_and_that_is_said() -> None:
+    watched = loop_in_a_loop(node("Concat", ["u", "u"], ["uu"], axis=0))
 
     assert watched.is_faithful
     assert watched.left_out == ('Loop that makes "b"',)
     assert [key.name for key in watched.values if key.place] == ["a", "b", "on"] * 3
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_inside_a_scan_each_turn_is_shown(backwards: bool) -> None:
+    body = graph(
+        [
+            node("Neg", ["row"], ["n"]),
+            node("Add", ["sum", "n"], ["more"]),
+            node("Identity", ["more"], ["seen"]),
+        ],
+        {"sum": ("float32", (2,)), "row": ("float32", (2,))},
+        {"more": ("float32", (2,)), "seen": ("float32", (2,))},
+    )
+    directions = {"scan_input_directions": [1], "scan_output_directions": [1]} if backwards else {}
+    made = model(
+        [node("Scan", ["start", "x"], ["y", "all"], body=body, num_scan_inputs=1, **directions)],
+        {"x": ("float32", (3, 2))},
+        {"y": ("float32", (2,)), "all": ("float32", (3, 2))},
+        {"start": np.float32([0, 0])},
+    )
+    x = whole(3, 2)
+    watched = watch(made, OFF, {"x": x})
+    turns = [watched.values[key] for key in watched.values if key.name == "n"]
+
+    assert watched.is_faithful
+    assert not watched.left_out
+    assert np.array_equal(turns, -x[::-1] if backwards else -x)
+    deep = [each for each in watched.nodes if each.name.op_type == "Add"]
+    assert [str(each.inputs[0]) for each in deep][1:] == ["y/body[0]/more", "y/body[1]/more"]
+    assert str(deep[0].name) == 'Add that makes "more" in y/body[0]'
 
 
 @pytest.mark.parametrize(
