@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
+from onnx import inliner, numpy_helper
 
 from replicas.graph_walk import graphs_at_any_depth, nodes_at_any_depth, opset_versions, tensors_at_any_depth
 from replicas.random_nodes import draws_random_numbers
@@ -74,6 +74,7 @@ def check_proto(proto: onnx.ModelProto, content: bytes, where: str) -> None:
     _check_tensors(proto, where)
     _check_text(proto, where)
     _check_types(proto, where)
+    _check_functions(proto, where)
 
 
 def reason_of_randomness(proto: onnx.ModelProto) -> str | None:
@@ -135,6 +136,17 @@ def _check_types(proto: onnx.ModelProto, where: str) -> None:
             element = value.type.tensor_type.elem_type  # 0, which is UNDEFINED, for what is no tensor
             if element not in onnx.TensorProto.DataType.values():
                 refuse(where, f'"{value.name}" has element type {element}, which ONNX does not define')
+
+
+def _check_functions(proto: onnx.ModelProto, where: str) -> None:
+    """See that functions can be put in the place of the nodes that call them."""
+    if not proto.functions:
+        return
+    try:
+        inliner.inline_local_functions(proto)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:MESSAGE_CHARACTERS_MAX]
+        refuse(where, f"calls a function otherwise than the function is defined: {reason}")
 
 
 def _as_runtimes_take_it(proto: onnx.ModelProto, content: bytes) -> bytes:

@@ -76,6 +76,17 @@ def _fill_in(
         facts[name] = _merged(known, fact.shape)
 
 
+_GIVES_UP = (
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    ValueError,
+    KeyError,  # an element type that NumPy has no name for
+    OverflowError,  # a number that the element type cannot hold
+)
+
+
 def _inferred(
     node: onnx.NodeProto,
     scope: Mapping[str, TensorFact],
@@ -87,8 +98,8 @@ def _inferred(
     types = {name: scope[name] for name in node.input if name in scope}
     if any(name and (name not in types or not types[name].element) for name in node.input):
         return []
-    data = {name: _tensor(numbers[name], types[name], name) for name in node.input if name in numbers}
     try:
+        data = {name: _tensor(numbers[name], types[name], name) for name in node.input if name in numbers}
         found = onnx.shape_inference.infer_node_outputs(
             onnx.defs.get_schema(node.op_type, version, ""),
             node,
@@ -96,7 +107,7 @@ def _inferred(
             {name: tensor for name, tensor in data.items() if tensor is not None},
             opset_imports=list(opsets),
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+    except _GIVES_UP:
         return []  # a node that inference does not know, or gives up on
     return [(name, fact_of(value.tensor_type)) for name, value in found.items() if value.HasField("tensor_type")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from onnx.parser import parse_model
 from replicas.cost import operations
 from replicas.model import Model, ModelError
 from replicas.prepare import prepare
-from replicas.profile import NumericProfile
+from replicas.profile import KPermute, KSplit, NumericProfile, ProfileError
 
 TEXT = """<ir_version: 8, opset_import: ["" : 17, "own" : 1], producer_name: "test">
     g (float[batch, 4] x, bool c) => (float[batch, 3] y) {
@@ -29,6 +31,15 @@ def small_model() -> bytes:
 
 
 CONTENT = small_model()
+REWRITES = (
+    NumericProfile(precision="fp16-weights"),
+    NumericProfile(precision="fp64"),
+    NumericProfile(precision="int8-u8"),
+    NumericProfile(precision="integers"),
+    NumericProfile(summation=KSplit(slices=4)),
+    NumericProfile(summation=KSplit(slices=3, partials="fp64")),
+    NumericProfile(summation=KPermute()),
+)
 flips = st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(1, 255)), min_size=1, max_size=4)
 
 
@@ -37,13 +48,15 @@ def test_the_model_that_is_damaged_below_loads_when_whole() -> None:
 
 
 def load_and_count(content: bytes) -> None:
-    """A model that loads can be worked with: its cost and its rounded weights are found."""
+    """A model that loads can be worked with: its cost is found, and each rewrite is made or refused."""
     try:
         model = Model.from_bytes(content, name="damaged")
     except ModelError:
         return
     assert operations(model, {}) >= 1
-    prepare(model, NumericProfile(precision="fp16-weights"))
+    for profile in REWRITES:
+        with suppress(ProfileError):
+            prepare(model, profile)
 
 
 @settings(max_examples=400, deadline=None)

@@ -146,6 +146,13 @@ def test_tensors_that_do_not_hold_what_they_promise_are_refused() -> None:
             Model.from_bytes(proto.SerializeToString(), name="model")
 
 
+def test_a_function_that_is_called_with_more_than_it_takes_is_refused() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17, "own" : 1]> g (float[4] x) => (float[4] y) { y = own.Twice(x, x) }
+        <domain: "own", opset_import: ["" : 17]> Twice (a) => (b) { b = Add(a, a) }"""
+    with pytest.raises(ModelError, match="model: calls a function otherwise than the function is defined"):
+        Model.from_bytes(parse_model(text).SerializeToString(), name="model")
+
+
 def test_element_types_that_onnx_does_not_define_are_refused() -> None:
     proto = parsed("g (float[2] x) => (float[2] y) { y = Relu(x) }")
     proto.graph.input[0].type.tensor_type.elem_type = 69
