@@ -8,7 +8,7 @@ believed but compared: the outputs must be those of the unwatched run, bit for b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, MutableSequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -129,6 +129,7 @@ class Watch:
         self._profile = profile
         self._engine = OnnxRuntimeEngine(model, profile) if engine is None else engine
         self._optimised = self._engine.optimised_graph()
+        _leave_only(self._optimised.graph.input, {*(spec.name for spec in model.inputs), ORDER_INPUT})
         held = {located.node.op_type for located in nodes_at_any_depth(self._optimised)}
         if held & REPEATED:
             held.add(INSIDE_REPEATED)
@@ -254,6 +255,13 @@ class _OpenedSession:
         except Exception as error:  # the runtime's exceptions have no base class of their own
             raise EngineError(" ".join(str(error).split())) from error
         return dict(zip(names, values, strict=True))
+
+
+def _leave_only(inputs: MutableSequence[onnx.ValueInfoProto], needed: Collection[str]) -> None:
+    """Old files list initializers as inputs; where the optimiser folded one away, a run would have to supply it."""
+    kept = [each for each in inputs if each.name in needed]
+    del inputs[:]
+    inputs.extend(kept)
 
 
 def _how_they_differ(outputs: Outputs, seen: Outputs) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from support import own_models, watched_models
 from support.watched_models import Array, graph, model, node, numbers, reversed_split, whole
 
@@ -221,6 +222,25 @@ def test_an_if_inside_a_loop_is_shown_as_it_turns_out_each_time() -> None:
     deep = [str(key) for key in watched.values if len(key.place) == 2]
     assert watched.is_faithful
     assert deep == ["y/body[0]/w/then_branch/t", "y/body[1]/w/else_branch/n", "y/body[1]/w/else_branch/a"]
+
+
+def test_weights_that_an_old_file_lists_as_inputs_need_not_be_supplied() -> None:
+    two = helper.make_tensor("two", own_models.TYPES["float32"], [1], [2])
+    nodes = [
+        node("ConstantOfShape", ["one"], ["a"], value=two),
+        node("ConstantOfShape", ["other"], ["b"], value=two),
+        node("Add", ["x", "a"], ["s"]),
+        node("Mul", ["s", "b"], ["y"]),
+    ]
+    equal = {"one": np.int64([4]), "other": np.int64([4])}  # the optimiser makes one of both, and forgets the inputs
+    proto = model(nodes, {"x": ("float32", (4,))}, {"y": ("float32", (4,))}, equal).proto()
+    proto.ir_version = 3
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    watched = watch(Model.from_bytes(proto.SerializeToString(), name="old"), ALL, {"x": whole(4)})
+
+    assert watched.is_faithful
+    assert np.array_equal(watched.values[TensorKey("s")], whole(4) + 2)
 
 
 def loop_in_a_loop(step: onnx.NodeProto, *, opset: int = 17) -> Watched:
