@@ -56,14 +56,25 @@ def drop_unused(graph: onnx.GraphProto) -> None:
 def fresh_name(wanted: str, taken: set[str]) -> str:
     """A name that is not among those taken, which it then joins.
 
+    Numbers are searched by halves: a graph opened for watching takes thousands of one name.
+
     Example:
         >>> fresh_name("y", {"x", "y"})
         'y.2'
     """
-    name = wanted
-    attempt = 1
-    while name in taken:
-        attempt += 1
-        name = f"{wanted}.{attempt}"
+    used, free = 0, 1
+    while _numbered(wanted, free) in taken:
+        used, free = free, 2 * free
+    while free - used > 1:
+        middle = (used + free) // 2
+        if _numbered(wanted, middle) in taken:
+            used = middle
+        else:
+            free = middle
+    name = _numbered(wanted, free)
     taken.add(name)
     return name
+
+
+def _numbered(wanted: str, number: int) -> str:
+    return wanted if number == 1 else f"{wanted}.{number}"

@@ -151,6 +151,11 @@ def opset_versions(proto: onnx.ModelProto) -> dict[str, int]:
     return {standard_domain(each.domain): each.version for each in proto.opset_import}
 
 
+def standard_opset(proto: onnx.ModelProto) -> int:
+    """The version of the standard operator set; the newest for a model without it, in which nothing can be too old."""
+    return opset_versions(proto).get("", onnx.defs.onnx_opset_version())
+
+
 def standard_domain(domain: str) -> str:
     """One spelling for the standard domain, which files write as "" or "ai.onnx"."""
     return "" if domain == "ai.onnx" else domain

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from replicas.graph_names import drop_unused, names_in
-from replicas.graph_walk import describe_node, opset_versions
+from replicas.graph_walk import describe_node, standard_opset
 from replicas.ksplit.constants import Array, ConstantValues
 from replicas.ksplit.epilogue import write_epilogue
 from replicas.ksplit.nodes import NodeWriter
@@ -59,7 +59,7 @@ def quantise_products(proto: onnx.ModelProto, *, signed: bool) -> Int8Result:
     precision = "int8-s8" if signed else "int8-u8"
     model = onnx.ModelProto()
     model.CopyFrom(proto)
-    opset = opset_versions(model).get("", 1)
+    opset = standard_opset(model)
     if opset < OPSET_MIN:
         raise ProfileError((f"precision: {precision} needs operator set {OPSET_MIN}, and the model has {opset}",))
     writer = NodeWriter(opset=opset, taken=names_in(model.graph), prefix=PREFIX)

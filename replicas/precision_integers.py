@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from replicas.graph_walk import opset_versions
+from replicas.graph_walk import standard_opset
 from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.columns import finish_columns, lay_out, why_not_laid_out
 from replicas.ksplit.convolutions import Convolution
@@ -51,7 +51,7 @@ def compute_in_whole_numbers(proto: onnx.ModelProto) -> RewriteResult:
     Raises:
         ProfileError: nothing in this model can be rewritten, or its operator set is too old.
     """
-    opset = opset_versions(proto).get("", 1)
+    opset = standard_opset(proto)
     if opset < OPSET_MIN:
         raise ProfileError((f"precision: integers needs operator set {OPSET_MIN}, and the model has {opset}",))
     return rewrite_products(

@@ -33,7 +33,7 @@ class PreparationReport:
     Multiply-adds are counted with every dimension that the graph leaves open as 1.
 
     Args:
-        multiply_adds: of the whole graph; 0 where nothing was to be prepared.
+        multiply_adds: of the whole graph; 0 where no share of them is told.
         multiply_adds_reordered: of these, in products that are split or permuted along K.
         products_reordered: these products; number i reads row i of the order, where there is one.
         products_left_as_built: the other nodes that multiply and add, each with the reason.
@@ -115,8 +115,7 @@ def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     hold_tensors(proto)
-    report = PreparationReport(multiply_adds=sum(cost.multiply_adds for cost in node_costs(proto)))
-    proto, report = _PRECISIONS[profile.precision](proto, report)
+    proto, report = _PRECISIONS[profile.precision](proto, PreparationReport())
     proto, report, columns = _reordered(proto, report, summation)
     rows = len(report.products_reordered) if columns else 0
     return PreparedModel(content=_serialised(proto), order_rows=rows, order_columns=columns, report=report)
@@ -139,6 +138,7 @@ def _in_fp64(proto: onnx.ModelProto, report: PreparationReport) -> Step:
     costs = node_costs(proto)
     return result.proto, replace(
         report,
+        multiply_adds=sum(cost.multiply_adds for cost in costs),
         float_nodes=result.float_nodes,
         nodes_kept_fp32=tuple(costs[position].place for position in result.kept_positions),
         multiply_adds_kept_fp32=sum(costs[position].multiply_adds for position in result.kept_positions),
@@ -150,6 +150,7 @@ def _in_int8(proto: onnx.ModelProto, report: PreparationReport, *, signed: bool)
     costs = node_costs(proto)
     return result.proto, replace(
         report,
+        multiply_adds=sum(cost.multiply_adds for cost in costs),
         products_quantised=result.quantised,
         multiply_adds_quantised=sum(costs[position].multiply_adds for position in result.positions),
         products_not_quantised=result.left,

@@ -132,6 +132,8 @@ def outcome(audit: Audit) -> str:
 def _outcome_by(audit: Audit, form: str, *, is_first: bool) -> str:
     name, count = {"top1": "top 1"}.get(form, form), len(audit.classes[form])
     all_of_them, each = ("all profiles", "profile") if audit.other_model is None else ("both models", "model")
+    if any(profile.refused is not None for profile in audit.profiles):
+        all_of_them = "all profiles that could run"
     if audit.is_one_class(form) and is_first:
         return f"{all_of_them} give the same {name}"
     if not count:

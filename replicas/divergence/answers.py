@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from replicas.batching import BatchedRun
+from replicas.batching import Array, BatchedRun
 from replicas.divergence.origins import Divergence, Unsaid, first_divergence
 from replicas.divergence.watch import Watch, Watched
 from replicas.outputs import Value, canonical
@@ -48,9 +48,10 @@ def watch_answer(watch: Watch, replica: Replica, request: int, attempt: int) -> 
 def first_divergence_of_answers(a: WatchedAnswer, b: WatchedAnswer) -> Divergence | Unsaid | None:
     """Find the first origin between two replicas' runs of one request; see `first_divergence`.
 
-    Of a batch the request's own part is compared with the run of the request alone: along each axis that is as many
-    times as long as there are requests, its block; along each that is longer by the padding, all but that. Tensors of
-    other shapes, and whole numbers that differ (shapes and places, which tell of the batch), are passed over.
+    Of a batch the request's own part is compared with the run of the request alone: along an axis that is as many
+    times as long as there are requests, every part that could be it, and the one nearest to the run alone, since an
+    axis may count other things before and after requests; along one that is longer by the padding, all but that.
+    Tensors of other shapes are passed over, and whole numbers that differ: they tell of the batch.
     """
     if a.workload == b.workload:
         return first_divergence(a.watched, b.watched)
@@ -86,10 +87,33 @@ def _own(value: Value, like: Value, workload: BatchedRun, place: int) -> Value:
         if whole == length:
             continue
         if workload.size > 1 and whole == length * workload.size:
-            value = value.take(range(length * place, length * (place + 1)), axis=axis)
+            value = _nearest_part(value, like, axis, workload.size, place)
         elif whole == length + workload.padding:
             value = value.take(range(length), axis=axis)
         else:
             return None
     is_float = value.dtype.kind == "f"
     return value if is_float or canonical(value) == canonical(like) else None
+
+
+def _nearest_part(value: Array, like: Array, axis: int, size: int, place: int) -> Array:
+    """The part of one request along an axis that counts (a, requests, b), for whichever a is right."""
+    length = like.shape[axis]
+    parts = []
+    for before in range(1, length + 1):
+        if length % before:
+            continue
+        apart = value.reshape(*value.shape[:axis], before, size, length // before, *value.shape[axis + 1 :])
+        part: Array = apart.take(place, axis=axis + 1).reshape(*value.shape[:axis], length, *value.shape[axis + 1 :])
+        if part.shape != like.shape or canonical(part) == canonical(like):
+            return part
+        parts.append(part)
+    return min(parts, key=lambda part: _gap(part, like))
+
+
+def _gap(one: Array, other: Array) -> float:
+    if one.dtype.kind != "f":
+        return float((one != other).sum())
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    return float(np.where(np.isnan(gaps), 0.0, gaps).sum())

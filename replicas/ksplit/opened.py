@@ -8,7 +8,7 @@ import onnx
 from onnx import inliner
 
 from replicas.graph_names import names_in
-from replicas.graph_walk import Position, nodes_at_any_depth, opset_versions, standard_domain
+from replicas.graph_walk import Position, nodes_at_any_depth, standard_domain, standard_opset
 from replicas.ksplit.einsums import MatrixEinsum, find_matrix_einsum, write_matrix_einsum
 from replicas.ksplit.nodes import NodeWriter
 from replicas.ksplit.placing import put_in_place
@@ -39,7 +39,7 @@ def open_operators(proto: onnx.ModelProto, k_min: int) -> Opened:
         k_min: an operator whose products all have fewer elements along K stays closed.
     """
     model = _with_attention_written_out(proto)
-    opset, taken = opset_versions(model).get("", 1), names_in(model.graph)
+    opset, taken = standard_opset(model), names_in(model.graph)
     written: dict[Position, NodeWriter] = {}
     left = []
     for at in scoped_nodes(model):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from replicas.graph_walk import opset_versions
+from replicas.graph_walk import standard_opset
 from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.convolutions import Convolution
 from replicas.ksplit.nodes import NodeWriter
@@ -40,7 +40,7 @@ def permute_products(proto: onnx.ModelProto) -> RewriteResult:
     Raises:
         ProfileError: nothing in this model can be permuted, its operator set is too old, or a name is taken.
     """
-    opset = opset_versions(proto).get("", 1)
+    opset = standard_opset(proto)
     if opset < OPSET_MIN:
         raise ProfileError((f"summation: kpermute needs operator set {OPSET_MIN}, and the model has {opset}",))
     return rewrite_products(

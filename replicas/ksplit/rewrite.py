@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from replicas.graph_names import drop_unused, names_in
-from replicas.graph_walk import Position, opset_versions, subgraphs
+from replicas.graph_walk import Position, standard_opset, subgraphs
 from replicas.ksplit.activations import ActivationProduct, find_activation_product
 from replicas.ksplit.convolutions import Convolution, find_convolution
 from replicas.ksplit.nodes import NodeWriter
@@ -111,7 +111,7 @@ def rewrite_products(
     products = {at.position: product for at, product in found if isinstance(product, Rewritable)}
     if not products:
         raise ProfileError((_nothing_to_rewrite(setting, kind, left_as_built),))
-    writer = NodeWriter(opset=opset_versions(model).get("", 1), taken=taken, prefix=f"lastbit.{kind}.")
+    writer = NodeWriter(opset=standard_opset(model), taken=taken, prefix=f"lastbit.{kind}.")
     products_written = rewriter(writer, tuple(products.values()))
     rows = {position: row for row, position in enumerate(products)}
     _rewrite_graph(model.graph, (), writer, lambda at: products_written.write(products[at], rows[at]), rows)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import onnx
 
-from replicas.graph_walk import opset_versions
+from replicas.graph_walk import standard_opset
 from replicas.ksplit.activations import ActivationProduct
 from replicas.ksplit.additions import Addition
 from replicas.ksplit.columns import finish_columns, lay_out, why_not_laid_out
@@ -61,7 +61,7 @@ def split_products(
     Raises:
         ProfileError: nothing in this model can be split, or a name that is needed is taken.
     """
-    opset = opset_versions(proto).get("", 1)
+    opset = standard_opset(proto)
     check_opset(opset, partials)
 
     def rewriter(writer: NodeWriter, _: object) -> _Splitter:

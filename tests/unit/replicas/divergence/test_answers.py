@@ -49,6 +49,29 @@ def dense(path: Path) -> Model:
     )
 
 
+def sequences_first(path: Path) -> Model:
+    """Positions before requests, both merged into one axis for the product, as attention layers of some exports do."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "apart"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["t", "merged"], ["rows"], name="rows"),
+        helper.make_node("DynamicQuantizeLinear", ["rows"], ["whole", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["whole", "scale", "zero"], ["product"], name="rounded"),
+        helper.make_node("Reshape", ["product", "again"], ["u"]),
+        helper.make_node("Transpose", ["u"], ["v"], perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["v", "back"], ["y"]),
+    ]
+    weights = {
+        "apart": np.int64([-1, 4, 2]),
+        "merged": np.int64([-1, 2]),
+        "again": np.int64([4, -1, 2]),
+        "back": np.int64([-1, 8]),
+    }
+    return Model.load(
+        own_models.write(path, nodes, {"x": ("float32", ("n", 8))}, {"y": ("float32", ("n", 8))}, weights)
+    )
+
+
 def found(model: Model, one: NumericProfile, other: NumericProfile, request: int = 3) -> Divergence | Unsaid | None:
     answers = []
     for profile in (one, other):
@@ -99,3 +122,9 @@ def test_of_batches_of_different_kinds_nothing_is_said(tmp_path: Path) -> None:
     model = dense(tmp_path / "m.onnx")
     unsaid = found(model, NumericProfile(batch_size=2), NumericProfile(batch_size=4))
     assert unsaid == Unsaid("the two were computed in batches of different kinds")
+
+
+def test_a_request_is_found_on_an_axis_that_counts_positions_before_it(tmp_path: Path) -> None:
+    origin = found(sequences_first(tmp_path / "m.onnx"), REF, NumericProfile(batch_size=4))
+    assert isinstance(origin, Divergence)
+    assert origin.tensor.name == "scale"  # and not "rows", which is equal but for where its rows stand
