@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from support import recurrent
 
 from replicas.ksplit.opened import open_operators
 from replicas.model import Model
 from replicas.prepare import prepare
 from replicas.profile import KPermute, KSplit, NumericProfile, Summation
-from tests.support import recurrent
 
 Array = NDArray[Any]
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

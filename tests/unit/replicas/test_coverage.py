@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.networks import KINDS, NETWORKS, input_of
 
 from replicas.engine import OnnxRuntimeEngine
 from replicas.model import Model
 from replicas.prepare import prepare
 from replicas.profile import KSplit, NumericProfile
-from tests.support.networks import KINDS, NETWORKS, input_of
 
 SHARES = {"cnn": 0.85, "transformer": 0.95, "recurrent": 0.95}
 CASES = [(name, SHARES[kind]) for kind, names in KINDS.items() for name in names]

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx.parser import parse_model
+from support.networks import NETWORKS, input_of
 
 from replicas.cost import node_costs
 from replicas.runtime_types import plain_session
 from replicas.shapes import infer_shapes, infer_shapes_at_any_depth
-from tests.support.networks import NETWORKS, input_of
 
 OPSETS = [11, 13, 17, 18]
 
