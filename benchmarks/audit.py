@@ -1,4 +1,7 @@
-"""What an audit costs beside the runs and the sessions that it needs.
+"""What an audit costs beside the runs and the sessions that it makes.
+
+Every run and every session of an audit is written down and made again, bare: the same graphs under the same settings,
+on the same tensors, and nothing else.
 
 python -m benchmarks.audit
 """
@@ -8,17 +11,17 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import onnx
+import onnxruntime
 
 from benchmarks.inference import large_model
-from lastbit.auditing.auditing import Subject
-from lastbit.auditing.measuring import REPEATED_INPUTS_MAX, REPEATS
-from replicas.batching import Tensors
-from replicas.engine import OnnxRuntimeEngine
-from replicas.library import named_profiles
-from replicas.replica import Order, Replica
 
 SAMPLES = 100
 REPEATED = 3
@@ -35,37 +38,48 @@ def main() -> None:
         onnx.save(large_model(LAYERS, batch="n"), path)
         ratios = []
         for _ in range(REPEATED):
-            started = time.perf_counter()
-            lastbit.audit(path, samples=SAMPLES)
-            audit_s = time.perf_counter() - started
-            ratios.append(audit_s / bare_seconds(path))
+            with made_note_of() as calls:
+                started = time.perf_counter()
+                lastbit.audit(path, samples=SAMPLES)
+                audit_s = time.perf_counter() - started
+            ratios.append(audit_s / bare_seconds(calls))
         print(
-            f"an audit of {SAMPLES} inputs: {statistics.median(ratios):.2f} of the bare runs and sessions that "
-            f"it needs; to reach: at most {TARGET}"
+            f"an audit of {SAMPLES} inputs: {statistics.median(ratios):.2f} of its bare runs and sessions; "
+            f"to reach: at most {TARGET}"
         )
 
 
-def bare_seconds(path: Path) -> float:
-    """Time the same sessions and runs, batches among them, and nothing else."""
-    subject = Subject.load(path, None, None, None, None, None, 0)
-    replicas = list(subject.measuring(named_profiles(), turns_knobs=True).distinct())
-    profiles = {replica.engine.identity: replica.profile for replica in replicas}
-    runs = [run for request in range(SAMPLES) for replica in replicas for run in needed(replica, request)]
+@contextmanager
+def made_note_of() -> Iterator[list[tuple[Any, ...]]]:
+    """Every session that is made, and every run: which session, and what it was given."""
+    calls: list[tuple[Any, ...]] = []
+    numbers = count()
+
+    class Noted(onnxruntime.InferenceSession):  # type: ignore[misc]
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)  # one that is refused is none
+            self.number = next(numbers)
+            calls.append(("session", given, named))
+
+        def run(self, names: Any, inputs: Any, *rest: Any) -> Any:
+            calls.append(("run", self.number, names, inputs))
+            return super().run(names, inputs, *rest)
+
+    with mock.patch.object(onnxruntime, "InferenceSession", Noted):
+        yield calls
+
+
+def bare_seconds(calls: list[tuple[Any, ...]]) -> float:
+    """Time the same again."""
+    sessions: list[Any] = []
     started = time.perf_counter()
-    engines = {identity: OnnxRuntimeEngine(subject.material.model, each) for identity, each in profiles.items()}
-    for identity, tensors, order in runs:
-        engines[identity].run(tensors, order)
+    for call in calls:
+        if call[0] == "session":
+            call[1][1].optimized_model_filepath = ""  # the folder is gone
+            sessions.append(onnxruntime.InferenceSession(*call[1], **call[2]))
+        else:
+            sessions[call[1]].run(call[2], call[3])
     return time.perf_counter() - started
-
-
-def needed(replica: Replica, request: int) -> list[tuple[str, Tensors, Order | None]]:
-    """The runs that a request needs: none where the batch that it is in has been run for the one before it."""
-    run = replica.run_of(request, attempt=0)
-    if run.place:
-        return []
-    tensors = replica.workload.feeds(run.inputs, run.place, subject=replica.engine)
-    repeats = REPEATS if request < REPEATED_INPUTS_MAX else 1
-    return [(replica.engine.identity, tensors, run.order)] * repeats
 
 
 if __name__ == "__main__":

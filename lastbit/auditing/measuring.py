@@ -75,7 +75,7 @@ class Measuring:
         profiles: what to try, by name; the first is the reference of all others.
         streams: where orders of summation are drawn.
         turns_knobs: turn every knob from every base, too.
-        extra: further profiles to run, named so that no person's is, of which nothing is told by itself.
+        extra: further profiles to run, named so that no person's is, of which nothing is told by itself; each once.
         models: what a profile runs, by its name, where that is not the material's model.
 
     Raises:
@@ -119,6 +119,7 @@ class Measuring:
         self._pool = EnginePool()
         self._times_ns: dict[Identity, list[int]] = {}
         self._latest_batches: dict[tuple[Identity, int], tuple[tuple[Hashable, ...], Outputs]] = {}
+        self._extra = frozenset(extra or ())
         self._replicas = self._made({**profiles, **(turned_profiles() if turns_knobs else {}), **(extra or {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
         self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
@@ -277,6 +278,8 @@ class Measuring:
         """Ask each profile for the same again, in the same order of summation: does one session repeat itself?"""
         repeats: dict[Identity, bool] = {}
         for name, answer in answers.items():
+            if name in self._extra:
+                continue
             replica = self._replicas[name]
             identity = replica.identity
             if identity not in repeats or replica.engine.order_shape is not None:
