@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 import onnx
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import inliner
 
 from replicas.constant_nodes import hold_tensors
@@ -223,7 +224,7 @@ def _reordered(
 
 
 def _serialised(proto: onnx.ModelProto) -> bytes:
-    size = proto.ByteSize()
-    if size > CONTENT_BYTES_MAX:
-        raise ProfileError((f"the rewritten model would have {size} bytes; at most {CONTENT_BYTES_MAX}",))
-    return bytes(proto.SerializeToString())
+    try:
+        return bytes(proto.SerializeToString())
+    except EncodeError:  # a message of protobuf has a most
+        raise ProfileError((f"the rewritten model would have more than {CONTENT_BYTES_MAX:,} bytes",)) from None

@@ -12,7 +12,7 @@ from replicas.divergence import (
     first_divergence_of_answers,
     watch_answer,
 )
-from replicas.engine import EngineError
+from replicas.engine import EngineError, OnnxRuntimeEngine
 
 
 def origins_of(measuring: Measuring) -> tuple[Origin, ...]:
@@ -55,7 +55,9 @@ class _Watching:
         return self._seen[request]
 
     def _watch(self, name: str) -> Watch:
-        return Watch(self._measuring.model(name), self._measuring.replica(name).profile)
+        replica = self._measuring.replica(name)
+        engine = replica.engine if isinstance(replica.engine, OnnxRuntimeEngine) else None
+        return Watch(self._measuring.model(name), replica.profile, engine=engine)
 
     def _watched(self, watch: Watch, name: str, request: int) -> WatchedAnswer:
         return watch_answer(watch, self._measuring.replica(name), request, 0)
