@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from consensus.quorum import QuorumSystem
 from lastbit.auditing.advice import Wanted, advice_of
 from lastbit.auditing.drawn_runs import DrawnRuns
+from lastbit.auditing.effort import samples_for
 from lastbit.auditing.findings import Audit, OtherModel
 from lastbit.auditing.knobs import REFERENCE
 from lastbit.auditing.measuring import Measuring, turned_profiles
@@ -27,9 +28,6 @@ from replicas.model import Model
 from replicas.profile import NumericProfile
 from simcore.streams import Streams
 from simcore.world import ctrl_c_ends_the_run
-
-SAMPLES = 300
-"""Inputs: what changed none of so many changes, at 95 %, fewer than 1 in 100."""
 
 NOISE = 2
 """Steps of a pixel: a bundled model's own images are few, and are varied so that no input comes twice."""
@@ -51,7 +49,7 @@ def audit(
     output: str | None = None,
     profiles: Mapping[str, NamedProfile] | None = None,
     forms: Sequence[str] | None = None,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = 0,
     fleet: str | None = None,
     replicas: int = 4,
@@ -66,7 +64,7 @@ def audit(
         profiles: what to try, by name; all of the library's, if left out. `ref` is always tried.
         forms: what may be voted on: `bytes`, `top1` or both; all that make sense for the model, if left out. Bits are
             compared in any case; classes, gates and the chance of a quorum are told by these.
-        samples: how many inputs.
+        samples: how many inputs; 300, and fewer for a heavy model, if left out.
         seed: of generated and noisy inputs, and of orders of summation.
         fleet: profiles and their shares, such as `ref=0.7,noprepack=0.3`, or numbers of machines: how likely do
             replicas drawn from it form a quorum?
@@ -83,6 +81,7 @@ def audit(
         >>> found.classes["bytes"][0][:2]
         ('ref', 'threads4')
     """
+    _check_samples(samples)
     chosen = {REFERENCE: named_profiles()[REFERENCE], **(named_profiles() if profiles is None else profiles)}
     asked = None if fleet is None else FleetShares.from_text(fleet, chosen)
     quorum = QuorumSystem.equal(replicas)
@@ -108,7 +107,7 @@ def diff(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     values: Mapping[str, str] | None = None,
     output: str | None = None,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Audit:
@@ -122,6 +121,7 @@ def diff(
         >>> diff("digits-mlp", library["noprepack"], library["noprepack-threads4"], samples=3).classes["bytes"]
         (('noprepack', 'noprepack-threads4'),)
     """
+    _check_samples(samples)
     if one.name == other.name:
         raise AuditError(f'"{one.name}" and "{other.name}" are one profile; name two')
     chosen = {one.name: one, other.name: other}
@@ -142,7 +142,7 @@ def diff_models(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     values: Mapping[str, str] | None = None,
     output: str | None = None,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Audit:
@@ -163,6 +163,7 @@ def diff_models(
             ...
         lastbit.auditing.model_pair.ModelPairError: digits-mlp and digits-forest cannot be compared: ...
     """
+    _check_samples(samples)
     under = named_profiles()[REFERENCE] if profile is None else profile
     first, second = labels_of(one, other)
     ours, theirs = _load(one, seed), _load(other, seed)
@@ -233,11 +234,11 @@ def _examine(
     measuring: Measuring,
     subject: Subject,
     chosen: Mapping[str, NamedProfile],
-    samples: int,
+    samples: int | None,
     progress: Progress | None,
 ) -> Audit:
-    if samples < 1:
-        raise AuditError(f"{samples} samples; at least 1")
+    if samples is None:
+        samples = samples_for(subject.material.operations)
     interrupted = _measure(measuring, samples, progress)
     measuring.leave_out_unrepeatable()
     return found_by(
@@ -267,6 +268,11 @@ def _load(model: str | Path, seed: int) -> Model:
 
 def _is_file(model: str | Path) -> bool:
     return str(model).endswith(".onnx")
+
+
+def _check_samples(samples: int | None) -> None:
+    if samples is not None and samples < 1:
+        raise AuditError(f"{samples} samples; at least 1")
 
 
 def _check_forms(forms: Sequence[str]) -> None:

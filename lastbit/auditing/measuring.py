@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from lastbit.auditing.effort import repeated_inputs_for
 from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
@@ -29,7 +30,6 @@ from replicas.replica import AnswerStore, Identity, Replica
 from replicas.workload import workload_of
 from simcore.streams import Streams
 
-REPEATED_INPUTS_MAX = 20
 REPEATS = 3
 
 Division: TypeAlias = tuple[tuple[str, ...], ...]
@@ -83,6 +83,7 @@ class Measuring:
 
     Attributes:
         score: the form `top1`; None where it makes no sense for the model.
+        repeated_inputs: how many of the first inputs are run again.
         refused: the profiles that could not run, each with the reason; turned knobs too, by `turned_name`.
         drawn: the profiles that draw their order anew on each run. Two equal answers of theirs mean nothing.
         order_drawn: those and the profiles of which each replica has an order of its own for life. In the audit such a
@@ -112,6 +113,7 @@ class Measuring:
         self.score = score
         self.refused: dict[str, str] = {}
         self.inputs_done = 0
+        self.repeated_inputs = repeated_inputs_for(material.operations)
         self.is_interrupted = False
         self._material = material
         self._models = models or {}
@@ -157,7 +159,7 @@ class Measuring:
             divisions[_division(form, {name: answers[name] for name in self.by_bytes.names})] += 1
         self.outputs_seen.add(reference.bits)
         self.inputs_all_nan += _is_all_nan(reference.outputs)
-        if self.inputs_done < REPEATED_INPUTS_MAX:
+        if self.inputs_done < self.repeated_inputs:
             self._repeat(request, answers)
         for watcher in self.watchers:
             watcher.take(request, answers, self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lastbit.auditing.measuring import REPEATED_INPUTS_MAX, Measuring
+from lastbit.auditing.measuring import Measuring
 from lastbit.auditing.pairs import Answered
 from lastbit.auditing.prescriptions import Prescription, prescriptions
 from replicas.profile import NumericProfile
@@ -87,7 +87,7 @@ class Prescribing:
         """One more input, and what every profile answered to it."""
         for trial in self.alive:
             self._judge(trial, request, answers, measuring)
-        if measuring.inputs_done == REPEATED_INPUTS_MAX:
+        if measuring.inputs_done == measuring.repeated_inputs:
             self._end_what_is_not_needed()
         needed = {name for trial in self.alive for name in trial.names.values()}
         for name in self.extra:

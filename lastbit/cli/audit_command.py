@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--output", metavar="NAME", help="The output that holds the scores.")
 @click.option("--profiles", metavar="NAME,NAME|FILE.toml", help="What to try; the whole library, if left out.")
 @click.option("--forms", metavar="bytes,top1", help="What may be voted on; all that make sense, if left out.")
-@click.option("--samples", type=int, help="How many inputs to try.  [default: 300]")
+@click.option("--samples", type=int, help="How many inputs to try.  [default: 300, fewer for a heavy model]")
 @click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
 @click.option("--fleet", metavar="NAME=0.7,NAME=0.3", help="Shares, or numbers of machines: do they form a quorum?")
 @click.option("--replicas", type=click.IntRange(1, 10_000), default=4, help="How many are drawn from --fleet.")
@@ -113,7 +113,7 @@ def audit(
             replicas=replicas,
             wanted=wanted,
             progress=progress,
-            **({} if samples is None else {"samples": samples}),
+            samples=samples,
         )
     if before is not None:
         found = with_changes(found, before)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--output", metavar="NAME", help="The output that holds the scores.")
 @click.option("--profile", metavar="NAME", help="Under which two models run.  [default: ref]")
 @click.option("--profiles", metavar="FILE.toml", help="Where profiles are that the library lacks.")
-@click.option("--samples", type=int, default=300, show_default=True, help="How many inputs to try.")
+@click.option("--samples", type=int, help="How many inputs to try.  [default: 300, fewer for a heavy model]")
 @click.option("--seed", type=int, default=0, help="Of inputs that are drawn, and of orders of summation.")
 @click.option("--fail-on", type=click.Choice(["classes", "flips"]), help="Exit with 7 if they differ, or flip.")
 @json_option
@@ -42,7 +42,7 @@ def diff(
     output: str | None,
     profile: str | None,
     profiles: str | None,
-    samples: int,
+    samples: int | None,
     seed: int,
     fail_on: Gate | None,
     as_json: bool,

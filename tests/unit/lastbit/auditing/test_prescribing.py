@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lastbit.auditing.advice import Wanted, WantedError
-from lastbit.auditing.measuring import REPEATED_INPUTS_MAX
 from lastbit.auditing.pairs import Answered
 from lastbit.auditing.prescribing import EXTRA_MAX, Prescribing
 from lastbit.auditing.prescriptions import prescriptions
@@ -29,6 +28,7 @@ class Measured:
     def __init__(self, prescribing: Prescribing, known: dict[str, NumericProfile], bits: Bits) -> None:
         self.refused: dict[str, str] = {}
         self.inputs_done = 0
+        self.repeated_inputs = 20
         self.retired: dict[str, int] = {}
         self._prescribing = prescribing
         self._runs = {**known, **prescribing.extra}
@@ -128,7 +128,7 @@ def test_profiles_that_run_anyway_are_run_once_and_what_is_refuted_is_run_no_mor
 def test_what_asks_more_than_another_that_holds_is_run_only_at_first() -> None:
     prescribing = Prescribing(WANTED, REF, WANTED)
     measured = Measured(prescribing, WANTED, lambda *_: "the same")
-    measured.take(REPEATED_INPUTS_MAX)
+    measured.take(measured.repeated_inputs)
     assert measured.retired == {}
     measured.take(1)
     assert set(measured.retired) == set(prescribing.extra)
