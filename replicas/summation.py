@@ -25,9 +25,10 @@ LEAVES = 16
 """Into how many leaves a tree cuts K, whoever computes them."""
 
 
-@dataclass(frozen=True, slots=True)
-class AsBuilt:
-    """The order of summation that the runtime's own kernels use."""
+class SummationKind:
+    """What is asked of every kind of summation; each says where it is otherwise."""
+
+    __slots__ = ()
 
     @property
     def is_drawn(self) -> bool:
@@ -50,8 +51,13 @@ class AsBuilt:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class AsBuilt(SummationKind):
+    """The order of summation that the runtime's own kernels use."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KSplit:
+class KSplit(SummationKind):
     """Products and convolutions split along K, their partial products added in an order given at run time.
 
     Args:
@@ -119,7 +125,7 @@ class KSplit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
+class Tree(SummationKind):
     """Products and convolutions split along K among shards, their partial products added in one fixed binary tree.
 
     A model that is spread over several devices adds one partial product for each: as a chain (a `KSplit` of prescribed
@@ -149,28 +155,13 @@ class Tree:
         raise_if([*faults, *fault_in_choice("summation.partials", self.partials, get_args(PartialPrecision))])
 
     @property
-    def is_drawn(self) -> bool:
-        """Whether each run draws an order of its own."""
-        return False
-
-    @property
-    def reads_order(self) -> bool:
-        """Whether each replica is given an order of its own."""
-        return False
-
-    @property
     def rounds_once(self) -> bool:
         """Whether products are added in double precision, and their sum is rounded once."""
         return self.partials == "fp64"
 
-    @property
-    def orders_differ(self) -> bool:
-        """Whether two replicas of this summation may add in orders that give other bits."""
-        return False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KPermute:
+class KPermute(SummationKind):
     """Products and convolutions whose K dimension is put in an order given at run time, on both sides.
 
     The kernel is the runtime's own, and adds in the order that it always does: what it adds comes in another order.
@@ -200,11 +191,6 @@ class KPermute:
     def reads_order(self) -> bool:
         """Whether each replica is given an order of its own."""
         return True
-
-    @property
-    def rounds_once(self) -> bool:
-        """Whether products are added in double precision, and their sum is rounded once."""
-        return False
 
     @property
     def orders_differ(self) -> bool:
