@@ -12,12 +12,12 @@ from lastbit.scenario.tables import CardInputs, FileInputs
 from replicas.ahead import AHEAD_OPERATIONS_MIN, RunAhead
 from replicas.cost import operations
 from replicas.dial import Dial, Marks, check_room
-from replicas.engine import EnginePool
+from replicas.engine import Engine, EnginePool
 from replicas.forms import Form, make_form
 from replicas.model import Model
-from replicas.profile import NumericProfile
+from replicas.profile import NumericProfile, ProfileError
 from replicas.replica import AnswerStore, Replica
-from replicas.workload import workload_of
+from replicas.workload import Workload, workload_of
 from simcore.streams import Streams
 
 
@@ -74,12 +74,14 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
     pool, store = EnginePool(), AnswerStore()
     is_heavy = material.operations >= AHEAD_OPERATIONS_MIN
     ahead = RunAhead(room=2 * count * scenario.chain.requests_per_block) if is_heavy else None
+    specs = scenario.replicas()
+    able = {spec.profile: _able(spec.profile, material.model, pool, who=f"replica {spec.id}") for spec in specs}
     replicas = tuple(
         Replica(
             id=spec.id,
             profile=spec.profile,
-            engine=pool.engine(material.model, spec.profile),
-            workload=workload_of(spec.profile, material.model),
+            engine=able[spec.profile][0],
+            workload=able[spec.profile][1],
             requests=material.inputs,
             form=material.form,
             store=store,
@@ -89,10 +91,23 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
             operations=material.operations,
             operations_per_second=spec.operations_per_second,
         )
-        for spec in scenario.replicas()
+        for spec in specs
     )
     _try_each(replicas, dial, material.form)
     return replicas
+
+
+def _able(profile: NumericProfile, model: Model, pool: EnginePool, *, who: str) -> tuple[Engine, Workload]:
+    """What runs a model under a profile.
+
+    Raises:
+        EngineError: the runtime makes no session of it.
+        ProfileError: the model cannot do what the profile asks; each fault with whose it is.
+    """
+    try:
+        return pool.engine(model, profile), workload_of(profile, model)
+    except ProfileError as error:
+        raise ProfileError(f"{model.name}, {who}: profile.{fault}" for fault in error.faults) from None
 
 
 def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form) -> None:

@@ -39,7 +39,7 @@ class Layout:
         """A line of the table of figures."""
         if self._width is not None and self._width < _NARROW:
             return f"  {label}\n{self.line('    ', text)}"
-        return self.line(f"  {label:<{self._label_width}}", text)
+        return self.line(f"  {label:<{self._label_width - 1}} ", text)
 
     def columns(self, cells: Sequence[str]) -> Iterator[str]:
         """Cells side by side, as many as fit."""

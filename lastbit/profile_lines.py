@@ -105,12 +105,18 @@ def _reordered(found: PreparationReport, summation: Mapping[str, Any]) -> str:
 def _how_reordered(summation: Mapping[str, Any]) -> str:
     match summation["kind"]:
         case "tree":
-            return f"added in a tree by {wording.counted(summation['shards'], 'shard')}"
+            how = f"added in a tree by {wording.counted(summation['shards'], 'shard')}"
         case "ksplit":
-            slices = f"{'up to ' if summation.get('by_batch') else ''}{summation['slices']}"
-            return f"split in {slices} along K"
+            how = f"split in {'up to ' if summation.get('by_batch') else ''}{summation['slices']} along K"
         case _:
             return "permuted along K"
+    match summation.get("partials", "fp32"):
+        case "fp32":
+            return how
+        case "fp64":
+            return f"{how}, added in fp64 and rounded once"
+        case partials:
+            return f"{how}, partial sums in {partials}"
 
 
 def _rounded(found: PreparationReport) -> str:

@@ -137,7 +137,8 @@ def make_form(name: str, model: Model, output: str | None = None) -> Form:
 
 
 def _ranked_output(model: Model) -> str:
-    scores = [spec.name for spec in model.outputs if _why_no_top1(spec) is None and not _is_label(spec)]
+    reasons = {spec.name: _why_no_top1(spec) or _why_handed_on(spec, model) for spec in model.outputs}
+    scores = [spec.name for spec in model.outputs if reasons[spec.name] is None and not _is_label(spec)]
     labels = [spec.name for spec in model.outputs if _is_label(spec)]
     # A label beside maps of scores is what skl2onnx gives by default: the label is the classifier's own answer.
     maps = [spec.name for spec in model.outputs if spec.name in scores and _is_map(spec)]
@@ -147,8 +148,8 @@ def _ranked_output(model: Model) -> str:
         return candidates[0]
     if candidates:
         raise FormError(f"top1 of {model.name} could be taken of several outputs; name one of {_listed(candidates)}")
-    reasons = "; ".join(f'"{spec.name}" {_why_no_top1(spec)}' for spec in model.outputs)
-    raise FormError(f"top1 makes no sense for {model.name}: {reasons}")
+    told = "; ".join(f'"{name}" {reason}' for name, reason in reasons.items())
+    raise FormError(f"top1 makes no sense for {model.name}: {told}")
 
 
 def _checked_output(model: Model, output: str) -> str:
@@ -168,6 +169,15 @@ def _why_no_top1(spec: TensorSpec) -> str | None:
     if spec.dtype not in _SCORE_DTYPES:
         return f"is a {spec.dtype}"
     return _too_few(spec.shape) if spec.rank_known and (not spec.shape or spec.shape[-1] in (0, 1)) else None
+
+
+def _why_handed_on(spec: TensorSpec, model: Model) -> str | None:
+    """Why an output is a state that goes into the next run, and no score; None where it is not called like one."""
+    for each in model.inputs:
+        is_alike = len(each.name) > 2 and spec.name.startswith(each.name) and len(spec.shape) == len(each.shape)
+        if is_alike and each.dtype == spec.dtype:
+            return f'is called and shaped as the input "{each.name}" is: a state, and no score, unless you name it'
+    return None
 
 
 def _too_few(shape: tuple[int | str | None, ...]) -> str:

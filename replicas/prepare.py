@@ -107,9 +107,7 @@ def prepare(model: Model, profile: NumericProfile) -> PreparedModel:
     Raises:
         ProfileError: the profile asks for something that this model cannot do.
     """
-    summation = profile.summation
-    if isinstance(summation, KSplit):
-        summation = summation.for_batch(profile.batch_size)
+    summation = profile.summation_in_use
     if profile.precision == "fp32" and isinstance(summation, AsBuilt):
         return PreparedModel(content=model.content)
     proto = model.proto()

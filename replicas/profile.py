@@ -128,6 +128,28 @@ class NumericProfile:
             ]
         )
 
+    @property
+    def summation_in_use(self) -> Summation:
+        """How products are added in a batch of this size: a split-K may follow it.
+
+        Example:
+            >>> NumericProfile(summation=KSplit(slices=8, by_batch=True), batch_size=8).summation_in_use
+            AsBuilt()
+        """
+        return self.summation.for_batch(self.batch_size) if isinstance(self.summation, KSplit) else self.summation
+
+    @property
+    def bits_depend_on_order(self) -> bool:
+        """Whether two orders of summation may give other bits: not of two slices, and not of exact whole numbers."""
+        summation = self.summation_in_use
+        is_exact = self.precision == "integers" and getattr(summation, "partials", "fp64") == "fp64"
+        return summation.orders_differ and not is_exact
+
+    @property
+    def bits_are_drawn_anew(self) -> bool:
+        """Whether two runs of one replica may give other bits, since each draws an order."""
+        return self.summation_in_use.is_drawn and self.bits_depend_on_order
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object]) -> NumericProfile:
         """Read a profile from a mapping such as a TOML table; keys left out keep their defaults.

@@ -18,7 +18,7 @@ from onnx import helper
 from replicas.engine import OnnxRuntimeEngine
 from replicas.model import Model
 from replicas.prepare import PreparedModel, prepare
-from replicas.profile import KSplit, NumericProfile, ProfileError
+from replicas.profile import KSplit, NumericProfile, Precision, ProfileError
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,14 +30,15 @@ class SumsRoundedOnce:
 
     Args:
         model: what is run.
+        precision: of the profile in question; its weights are rounded first, if they are.
 
     Raises:
         ProfileError: no product of the model is added in double precision and then rounded.
         EngineError: the runtime makes no session of it.
     """
 
-    def __init__(self, model: Model) -> None:
-        profile = NumericProfile(summation=KSplit(slices=SLICES, partials="fp64"))
+    def __init__(self, model: Model, precision: Precision = "fp32") -> None:
+        profile = NumericProfile(precision=precision, summation=KSplit(slices=SLICES, partials="fp64"))
         prepared = prepare(model, profile)
         proto = onnx.load_from_string(prepared.content)
         made = {name for node in proto.graph.node for name in node.output}

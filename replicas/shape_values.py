@@ -74,9 +74,9 @@ def numbers_made(node: onnx.NodeProto, known: Known, facts: Mapping[str, TensorF
 
 
 def _gathered(table: Numbers | None, places: Numbers | None) -> Numbers | None:
-    if places is None:
+    if places is None or table is None:  # of a table of which nothing is known, not even how many axes it has
         return None
-    values = () if table is None else table.values
+    values = table.values
     found = [
         values[place] if place is not None and -len(values) <= place < len(values) else None for place in places.values
     ]

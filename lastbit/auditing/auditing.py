@@ -29,6 +29,8 @@ from replicas.profile import NumericProfile
 from simcore.streams import Streams
 from simcore.world import ctrl_c_ends_the_run
 
+SAMPLES_ALLOWED_MAX = 100_000_000
+
 NOISE = 2
 """Steps of a pixel: a bundled model's own images are few, and are varied so that no input comes twice."""
 
@@ -271,16 +273,16 @@ def _is_file(model: str | Path) -> bool:
 
 
 def _check_samples(samples: int | None) -> None:
-    if samples is not None and samples < 1:
-        raise AuditError(f"{samples} samples; at least 1")
+    if samples is not None and not 1 <= samples <= SAMPLES_ALLOWED_MAX:
+        raise AuditError(f"samples: {samples} is not allowed; 1 to {SAMPLES_ALLOWED_MAX:,}")
 
 
 def _check_forms(forms: Sequence[str]) -> None:
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
-        raise AuditError(f'no form "{unknown[0]}"; {did_you_mean(unknown[0], FORMS)}')
+        raise AuditError(f'forms: no form "{unknown[0]}"; {did_you_mean(unknown[0], FORMS)}')
     if not forms:
-        raise AuditError(f"no form is named; {' or '.join(FORMS)}, or both")
+        raise AuditError(f"forms: none is named; {' or '.join(FORMS)}, or both")
 
 
 def _score(material: Material, output: str | None, forms: Sequence[str] | None) -> Top1Form | None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lastbit.did_you_mean import did_you_mean
+from lastbit.wording import counted
 from replicas.library import NamedProfile, named_profiles, read_profiles
+from replicas.profile import ProfileError
 
 
 class ChoiceError(ValueError):
@@ -32,7 +34,7 @@ def chosen_profiles(text: str) -> Mapping[str, NamedProfile]:
         raise ChoiceError("--profiles names none; names with commas between, or a file that ends in .toml")
     unknown = [name for name in names if name not in library]
     if unknown:
-        raise ChoiceError(f'no profile "{unknown[0]}"; {did_you_mean(unknown[0], library)}')
+        raise ChoiceError(f'profiles: no profile "{unknown[0]}"; {did_you_mean(unknown[0], library)}')
     return {name: library[name] for name in names}
 
 
@@ -55,5 +57,6 @@ def _in_file(path: Path) -> Mapping[str, NamedProfile]:
         raise ChoiceError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ChoiceError(f"{path}: is no TOML: {error}") from error
-    except ValueError as error:
-        raise ChoiceError(f"{path}: {error}") from error
+    except ProfileError as error:
+        faults = "".join(f"\n  {fault}" for fault in error.faults)
+        raise ChoiceError(f"{path}: {counted(len(error.faults), 'fault')}, nothing was run\n{faults}") from error

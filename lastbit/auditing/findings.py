@@ -33,7 +33,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         flips: inputs whose best class it tells otherwise than `ref`; None where the model has none.
         forecast: flips against `ref` to be expected; None where there are no scores to tell it from.
         rounding: for one that adds in double precision and rounds once, how often another order shows all the same.
-        milliseconds: the median time of a run, by the wall clock of this machine.
+        milliseconds: the median time of a request, by this machine's clock; of a batch of requests, its share.
     """
 
     name: str

@@ -16,7 +16,7 @@ from lastbit.auditing.knobs import BASES, KNOBS, Knob
 from lastbit.auditing.pairs import Answered, PairsOfClasses
 from lastbit.auditing.partition import Partition
 from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
-from lastbit.auditing.rounding_chance import INPUTS_MAX, RoundingChance, rounding_chance
+from lastbit.auditing.rounding_chance import RoundingChance, rounding_chance
 from lastbit.fleet import Material
 from replicas.differences import Difference, first_difference
 from replicas.engine import EngineError, EnginePool
@@ -124,8 +124,8 @@ class Measuring:
         self._extra = frozenset(extra or ())
         self._replicas = self._made({**profiles, **(turned_profiles() if turns_knobs else {}), **(extra or {})})
         self.profiles = tuple(name for name in profiles if name in self._replicas)
-        self.drawn = tuple(name for name in self.profiles if profiles[name].summation.is_drawn)
-        self.order_drawn = tuple(name for name in self.profiles if profiles[name].summation.orders_differ)
+        self.drawn = tuple(name for name in self.profiles if profiles[name].bits_are_drawn_anew)
+        self.order_drawn = tuple(name for name in self.profiles if profiles[name].bits_depend_on_order)
         named = [name for name in self.profiles if name not in self.drawn]
         self.by_bytes, self.by_top1 = Partition(named), Partition(named)
         self.pairs = PairsOfClasses(self.by_bytes)
@@ -138,7 +138,7 @@ class Measuring:
         self.outputs_seen: set[bytes] = set()
         self.inputs_seen: set[Hashable] = set()
         self.inputs_all_nan = 0
-        self._rounding: dict[str, RoundingChance | None] = {}
+        self._rounding: dict[tuple[str, str], RoundingChance | None] = {}
         self.rounding_untold: dict[str, str] = {}
         self.watchers: list[Watcher] = []
         self.draws_random_numbers = next(filter(None, map(_randomness, (material.model, *self._models.values()))), None)
@@ -170,18 +170,19 @@ class Measuring:
 
         Where it has, and it cannot be told, `rounding_untold` says why.
         """
-        if name not in self.profiles or not self._replicas[name].profile.summation.rounds_once:
-            return None
-        model = self.model(name)
-        if model.sha256 not in self._rounding:
-            requests = range(min(self.inputs_done, INPUTS_MAX))
+        profile = self._replicas[name].profile if name in self.profiles else None
+        if profile is None or not profile.summation_in_use.rounds_once or profile.precision == "integers":
+            return None  # whole numbers are exact before they are rounded
+        model, precision = self.model(name), profile.precision
+        if (model.sha256, precision) not in self._rounding:
+            found = None
             try:
-                found = rounding_chance(model, self._material.inputs, self._streams, requests)
+                inputs, streams = self._material.inputs, self._streams
+                found = rounding_chance(model, precision, inputs, streams, requests=self.inputs_done)
             except _REFUSALS as error:
-                found = None
                 self.rounding_untold[name] = str(error)
-            self._rounding[model.sha256] = found
-        return self._rounding[model.sha256]
+            self._rounding[model.sha256, precision] = found
+        return self._rounding[model.sha256, precision]
 
     def forecast(self, name: str) -> FlipForecast | None:
         """How often the best class will flip against the reference; None where there are no scores to tell it from."""
@@ -229,7 +230,7 @@ class Measuring:
         return self._models.get(name, self._material.model)
 
     def milliseconds(self, name: str) -> float | None:
-        """The median time of a run, by the wall clock."""
+        """The median time of a request, by the wall clock; of a batch, its share."""
         replica = self._replicas.get(name)
         times_ns = self._times_ns.get(replica.identity) if replica is not None else None
         return median(times_ns) / 1e6 if times_ns else None
@@ -260,19 +261,20 @@ class Measuring:
         return Answered(outputs, outputs_digest(outputs), top1)
 
     def _computed(self, replica: Replica, request: int, *, repeat: int) -> Outputs:
-        """Run now, unless the request was in the batch before: a batch is run once for all its requests."""
-        run = replica.run_of(request, attempt=0)
+        """Run now, unless the request was in the batch before: a batch is run once for all its requests.
+
+        Repeats are in the same order of summation; in another one where no order should show.
+        """
+        is_drawn = replica.profile.summation_in_use.is_drawn
+        attempt = repeat if is_drawn and not replica.profile.bits_depend_on_order else 0
+        run = replica.run_of(request, attempt)
         latest = self._latest_batches.get((replica.identity, repeat))
-        if (
-            latest is not None
-            and latest[0] == run.keys
-            and len(run.keys) > 1
-            and not replica.profile.summation.is_drawn
-        ):
+        if latest is not None and latest[0] == run.keys and len(run.keys) > 1 and not is_drawn:
             return replica.own(latest[1], run)
         begun_ns = perf_counter_ns()
         outputs = replica.run_batch(run)
-        self._times_ns.setdefault(replica.identity, []).append(perf_counter_ns() - begun_ns)
+        elapsed_ns = (perf_counter_ns() - begun_ns) // len(run.keys)
+        self._times_ns.setdefault(replica.identity, []).append(elapsed_ns)
         self._latest_batches[replica.identity, repeat] = run.keys, outputs
         return replica.own(outputs, run)
 

@@ -71,9 +71,9 @@ class Prescribing:
 
     def _trial(self, prescription: Prescription, wanted: Mapping[str, NumericProfile]) -> Trial:
         held = {name: prescription.over(profile) for name, profile in wanted.items()}
-        orders_differ = [name for name, profile in held.items() if profile.summation.orders_differ]
+        orders_differ = [name for name, profile in held.items() if profile.bits_depend_on_order]
         if orders_differ:
-            whose = "on each run" if held[orders_differ[0]].summation.is_drawn else "for each replica"
+            whose = "on each run" if held[orders_differ[0]].bits_are_drawn_anew else "for each replica"
             return Trial(prescription, ended=f"{orders_differ[0]} draws an order of its own {whose}")
         new = dict.fromkeys(profile for profile in held.values() if profile not in self._names)
         if len(self.extra) + len(new) > EXTRA_MAX:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, isfinite, sqrt
+from math import isfinite, sqrt
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -100,7 +100,7 @@ class FleetShares:
         reached = 0.0
         for names in classes:
             weight = sum(self.weights.get(name, 0) for name in names)
-            reached += sum(self._of_class(weight, drawn, count) for count in range(quorum.threshold, drawn + 1))
+            reached += self._at_least(quorum.threshold, weight, drawn)
         return reached
 
     def refuse_too_few_for(self, quorum: QuorumSystem) -> None:
@@ -113,13 +113,13 @@ class FleetShares:
         if self.is_finite and machines < quorum.replicas:
             raise FleetError(f"fleet: {machines:g} machines for {quorum.replicas} replicas; at least as many")
 
-    def _of_class(self, weight: float, drawn: int, count: int) -> float:
-        """The chance that just `count` of the drawn replicas are of a class of that weight."""
+    def _at_least(self, count: int, weight: float, drawn: int) -> float:
+        """The chance that so many of the drawn replicas are of a class of that weight."""
+        from scipy.stats import binom, hypergeom
+
         if not self.is_finite:
-            share = min(weight, 1.0)  # a sum of shares may be a rounding above
-            return comb(drawn, count) * share**count * (1 - share) ** (drawn - count)
-        machines, mine = int(sum(self.weights.values())), int(weight)
-        return comb(mine, count) * comb(machines - mine, drawn - count) / comb(machines, drawn)
+            return float(binom.sf(count - 1, drawn, min(weight, 1.0)))  # a sum of shares may be a rounding above
+        return float(hypergeom.sf(count - 1, sum(self.weights.values()), weight, drawn))
 
 
 def quorum_chance(
@@ -173,5 +173,5 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         raise FleetError(f'fleet: {name}="{text}" is no number; a share such as 0.7, or a number of machines') from None
     if not isfinite(number) or number <= 0:
-        raise FleetError(f"fleet: {name}={text} is no share; above 0")
+        raise FleetError(f"fleet: {name}={text} is no share; above 0, and finite")
     return number

@@ -16,20 +16,24 @@ import numpy.typing as npt
 
 from lastbit.inputs import InputSet
 from replicas.model import Model
+from replicas.profile import Precision
 from replicas.rounded_once import SumsRoundedOnce, room_to_round
 from simcore.streams import Streams
 
 Floats = npt.NDArray[np.float64]
 
-INPUTS_MAX = 20
-SUMS_MAX = 1_000_000
-"""So many tell enough; the sums of a large model are no further inputs' worth."""
+INPUTS_MAX = 100
+SUMS_MAX = 300_000
+"""So many tell enough: no further input is run."""
 
 STREAM = "audit.rounding"
 
-_NEAREST = 0.01
-_NEAREST_MIN = 50
-"""The density of sums next to a middle is told by the nearest hundredth of them, and by so many at least."""
+_TAIL = 0.01
+_TAIL_MIN = 10
+"""The nearest hundredth of the sums tells the density next to a middle, the hundredth farthest apart is smoothed; of so
+many sums at least."""
+_LAW = 0.01
+"""That rare distances follow a law is a guess, good to a tenth: so much of a variance."""
 
 
 class RoundingChance(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,23 +55,26 @@ class RoundingChance(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
-def rounding_chance(model: Model, inputs: InputSet, streams: Streams, requests: Iterable[int]) -> RoundingChance | None:
+def rounding_chance(
+    model: Model, precision: Precision, inputs: InputSet, streams: Streams, *, requests: int
+) -> RoundingChance | None:
     """Run a model under two orders on some inputs, and estimate; None where it gave no finite sum.
 
     Args:
         model: what is run, products split in eight and added in double precision.
+        precision: of the profile in question.
         inputs: where requests come from.
         streams: where orders are drawn.
-        requests: which to run.
+        requests: how many there are to choose from; the first are run.
 
     Raises:
         ProfileError, EngineError: the model cannot be run so.
     """
-    added = SumsRoundedOnce(model)
+    added = SumsRoundedOnce(model, precision)
     rows, columns = added.order_shape
     in_order = np.broadcast_to(np.arange(columns, dtype=np.int64), (rows, columns))
     found: list[tuple[Floats, Floats]] = []
-    for request in requests:
+    for request in range(min(requests, INPUTS_MAX)):
         if sum(one.size for one, _ in found) >= SUMS_MAX:
             break
         tensors = inputs.tensors(request).tensors
@@ -93,12 +100,13 @@ def chance_of(found: Iterable[tuple[Floats, Floats]], narrow: npt.DTypeLike = np
         return None
     one, other = (np.concatenate(each) for each in zip(*pairs, strict=True))
     far, spacing = room_to_round(one, narrow)
-    apart = np.abs(one - other) / spacing
+    density, near = _density_next_to_a_middle(far / spacing)
+    apart = _smoothed(np.abs(one - other) / spacing)
+    by_input = np.add.reduceat(apart, np.cumsum([0, *(each.size for each, _ in pairs[:-1])]))
     sums = one.size / len(pairs)
-    density, shape = _density_next_to_a_middle(far / spacing)
     # A middle lies between two sums if it is no farther than they are apart, and on that side: half of the density.
-    per_sum = density / 2 * float(np.minimum(apart, 1).mean())
-    low, high = (per_sum * factor for factor in _interval(shape))
+    per_sum = density / 2 * float(apart.mean())
+    low, high = (per_sum * factor for factor in _interval(near, by_input))
     return RoundingChance(
         inputs=len(pairs),
         sums=sums,
@@ -109,17 +117,39 @@ def chance_of(found: Iterable[tuple[Floats, Floats]], narrow: npt.DTypeLike = np
     )
 
 
-def _density_next_to_a_middle(far: Floats) -> tuple[float, float]:
+def _tail_of(count: int) -> int:
+    return min(max(int(count * _TAIL), _TAIL_MIN), count)
+
+
+def _density_next_to_a_middle(far: Floats) -> tuple[float, int]:
     """How many sums to a spacing lie next to a middle, on both sides of it, and on how many sums that rests."""
-    count = min(max(int(far.size * _NEAREST), _NEAREST_MIN), far.size)
+    count = _tail_of(far.size)
     widest = float(np.partition(far, count - 1)[count - 1])
-    return (count / far.size / widest if widest else 2.0), float(count)
+    return (count / far.size / widest if widest else 2.0), count
 
 
-def _interval(shape: float) -> tuple[float, float]:
-    """95 % of a Gamma distribution with that shape and the mean 1."""
+def _smoothed(apart: Floats) -> Floats:
+    """How far apart two orders put each sum, in spacings, and at most 1; the farthest each as all of them on average.
+
+    A sum near zero has small spacings, and lies many of them apart. Sums are spread evenly about zero, so that what
+    lies y apart or more is as rare as 1/y: from the share beyond the edge of the tail its mean follows, also of what is
+    so rare that no sum of the sample shows it.
+    """
+    count = _tail_of(apart.size)
+    edge = float(np.partition(apart, apart.size - count)[apart.size - count])
+    if not 0 < edge < 1:
+        return np.minimum(apart, 1)
+    return np.where(apart <= edge, apart, edge * (1 - np.log(edge)))
+
+
+def _interval(near: int, by_input: Floats) -> tuple[float, float]:
+    """95 % of a Gamma distribution with the mean 1: the variance of a count, and that between inputs, whose sums share
+    an order."""
     from scipy.special import gammaincinv
 
+    mean = float(by_input.mean())
+    between = float(by_input.var(ddof=1)) / by_input.size / mean**2 if by_input.size > 1 and mean else 0.0
+    shape = 1 / (1 / near + between + _LAW)
     low, high = (float(gammaincinv(shape, tail)) / shape for tail in (0.025, 0.975))
     return low, high
 

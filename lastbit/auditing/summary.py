@@ -74,7 +74,9 @@ def with_fleet(
     """The same, with the chance that replicas drawn from a fleet form a quorum."""
     homeless = [name for name in fleet.weights if not _speaks(measuring, name)]
     if homeless or not found.inputs_done:
+        refused = [name for name in homeless if name in measuring.refused]
         what = f"{', '.join(homeless)} belongs to no class" if homeless else "no input was tried"
+        what = f"{', '.join(refused)} could not run" if refused else what
         warning = f"the chance of a quorum cannot be told: {what}"
         return replace(found, fleet=text, replicas=quorum.replicas, warnings=(*found.warnings, warning))
     chances = tuple(

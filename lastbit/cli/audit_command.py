@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from lastbit.cli.findings import exit_code, tell
 from lastbit.cli.options import (
@@ -84,6 +85,8 @@ def audit(
       lastbit audit my.onnx --html report.html
       lastbit audit my.onnx --baseline before.json --fail-on baseline
     """
+    if fleet is None and click.get_current_context().get_parameter_source("replicas") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--replicas says how many are drawn from a fleet: --fleet NAME=0.7,NAME=0.3")
     if fail_on == "baseline" and baseline is None:
         raise click.UsageError("--fail-on baseline needs one to compare with: --baseline before.json")
     import lastbit

@@ -7,7 +7,7 @@ of equal profile differ in nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import combinations, islice
 
@@ -15,8 +15,9 @@ from lastbit.explaining.findings import Cause, SettingChange
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
 from replicas.model import Model
-from replicas.profile import NumericProfile, ProfileError
+from replicas.profile import NumericProfile, ProfileError, Summation
 from replicas.replica import Replica
+from replicas.summation import summation_to_plain
 from replicas.workload import workload_of
 
 ORDER = "order of summation"
@@ -92,8 +93,8 @@ def _changes(one: Replica, other: Replica, attempt: int) -> list[SettingChange]:
         for each in fields(NumericProfile)
         if getattr(one.profile, each.name) != getattr(other.profile, each.name)
     ]
-    summation = one.profile.summation
-    if summation == other.profile.summation and summation.reads_order:
+    summation = one.profile.summation_in_use
+    if summation == other.profile.summation_in_use and summation.reads_order:
         how = f"drawn in attempt {attempt} by" if summation.is_drawn else "fixed for"
         changes.append(
             SettingChange(name=ORDER, one=f"{how} replica {one.id}", other=f"{how} replica {other.id}"),
@@ -137,4 +138,11 @@ def _together(some: Sequence[SettingChange], start: Replica, goal: Replica, refu
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Summation):
+        plain = summation_to_plain(value)
+        return plain if isinstance(plain, str) else " ".join([str(plain.pop("kind")), *_settings(plain)])
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _settings(plain: Mapping[str, object]) -> Iterator[str]:
+    return (f"{key}={_shown(value)}" for key, value in plain.items())

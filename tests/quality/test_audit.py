@@ -294,7 +294,7 @@ def test_the_json_of_an_audit_is_read_back_equal_and_has_the_keys_of_its_schema(
 
 
 def test_no_sample_is_no_audit() -> None:
-    with pytest.raises(AuditError, match="0 samples; at least 1"):
+    with pytest.raises(AuditError, match="samples: 0 is not allowed"):
         lastbit.audit("digits-mlp", samples=0)
 
 
@@ -391,7 +391,7 @@ def test_a_form_that_makes_no_sense_is_refused_where_it_is_asked_for(tmp_path: P
         lastbit.audit(model, profiles=chosen("ref"), forms=["top1"], samples=1)
     with pytest.raises(AuditError, match='no form "top2"; did you mean "top1"'):
         lastbit.audit(model, forms=["top2"])
-    with pytest.raises(AuditError, match="no form is named"):
+    with pytest.raises(AuditError, match="forms: none is named"):
         lastbit.audit(model, forms=[])
 
 

@@ -18,9 +18,10 @@ from lastbit.auditing import Audit, drawn_runs
 from lastbit.auditing.auditing import Subject
 from lastbit.auditing.drawn_runs import DrawnRuns
 from lastbit.auditing.page import page
+from lastbit.auditing.quorum_chance import FleetShares
 from lastbit.auditing.report import render, rests_on
 from replicas.library import NamedProfile, named_profiles
-from replicas.profile import KSplit, NumericProfile
+from replicas.profile import KPermute, KSplit, NumericProfile
 from replicas.replica import Replica
 
 INPUTS, BALLOTS, REPLICAS = 12, 1_500, 4
@@ -143,3 +144,36 @@ def test_replicas_that_have_an_order_of_their_own_for_life_agree_as_seldom_in_a_
     assert bytes_alone.how == "estimated"
     assert bytes_alone.mean < 0.05
     assert run.heights.skipped >= 36
+
+
+def of(**settings: Any) -> NamedProfile:
+    return NamedProfile("x", "", NumericProfile(**settings))
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        of(summation=KSplit(slices=2, order="drawn")),
+        of(summation=KSplit(slices=8, order="drawn", by_batch=True), batch_size=8),
+        of(summation=KSplit(slices=8, by_batch=True), batch_size=8),
+        of(summation=KSplit(slices=8, order="drawn", partials="fp64"), precision="integers"),
+        of(summation=KPermute(order="drawn"), precision="integers"),
+    ],
+    ids=["two slices", "drawn, and none in so large a batch", "fixed, and none", "exact, split", "exact, permuted"],
+)
+def test_an_order_that_cannot_show_sets_nobody_apart(profile: NamedProfile) -> None:
+    found = lastbit.audit("digits-mlp", profiles={"x": profile}, samples=8, fleet="x=1", wanted="x,ref")
+    assert any("x" in names for names in found.classes["bytes"])
+    assert not any(each.order_drawn for each in found.profiles)
+    assert all((chance.how, chance.mean) == ("exact", 1) for chance in found.quorum)
+    assert found.advice is not None
+    assert "order of its own" not in found.advice.said
+
+
+def test_a_fleet_may_be_of_ten_thousand_replicas_and_of_millions_of_machines() -> None:
+    quorum = QuorumSystem.equal(10_000)
+    halves = FleetShares({"a": 0.5, "b": 0.5}, is_finite=False)
+    machines = FleetShares({"a": 1_500_000, "b": 500_000}, is_finite=True)
+    assert halves.chance([["a"], ["b"]], quorum) < 1e-100
+    assert halves.chance([["a", "b"]], quorum) == 1
+    assert machines.chance([["a"], ["b"]], quorum) == pytest.approx(1)

@@ -14,6 +14,7 @@ from lastbit.inputs import CardImages, GeneratedInputs, InputsError, NpzInputs
 from lastbit.scenario import Scenario, load_scenario
 from replicas.dial import DialError
 from replicas.forms import FormError
+from replicas.profile import ProfileError
 from simcore.streams import Streams
 
 STREAMS = Streams(0)
@@ -105,3 +106,11 @@ def test_making_a_fleet_counts_no_inference() -> None:
     (first, *_) = fleet(scenario())
 
     assert (first.store.asked, first.store.run) == (0, 0)
+
+
+def test_a_profile_that_the_model_cannot_be_run_under_is_refused_with_whose_it_is() -> None:
+    chosen = scenario(replica=[{"id": 2, "profile": {"padding": 16}}])
+    with pytest.raises(
+        ProfileError, match=r"digits-mlp, replica 2: profile\.padding: no input of this model is a mask"
+    ):
+        fleet(chosen)

@@ -134,6 +134,15 @@ def test_several_outputs_with_scores_are_all_named():
     assert make_form("top1", model(SCORES, other), "other").output == "other"
 
 
+def test_a_state_that_is_handed_on_is_no_score_unless_it_is_named():
+    state = TensorSpec("state", "float32", (2, None, 128))
+    handed_on = TensorSpec("stateN", "float32", (None, None, None))
+    detector = Model(name="mine", sha256="00" * 32, content=b"", inputs=(state,), outputs=(COLUMN, handed_on))
+    with pytest.raises(FormError, match='"stateN" is called and shaped as the input "state" is'):
+        make_form("top1", detector)
+    assert make_form("top1", detector, "stateN").output == "stateN"
+
+
 def test_a_named_output_without_a_best_is_refused_with_those_that_have_one():
     with pytest.raises(FormError, match='"value", which has a last axis of 1; it does for "label", "scores"'):
         make_form("top1", model(LABEL, SCORES, COLUMN), "value")
