@@ -128,6 +128,7 @@ class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
         output, element: where, in row-major order.
         values: before and after, floats exactly, as hex.
         steps: representable floats between the two; None where they are no finite floats.
+        scaled_ulp: how far apart the two answers lie as a whole; see `replicas.distance`.
     """
 
     request: int
@@ -135,6 +136,7 @@ class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
     element: int
     values: tuple[str, ...]
     steps: int | None
+    scaled_ulp: float
 
     def __str__(self) -> str:
         apart = "" if self.steps is None else f", {self.steps:,} {'step' if self.steps == 1 else 'steps'} apart"

@@ -19,6 +19,7 @@ from lastbit.auditing.prediction import FlipForecast, Floats, Margins, forecast
 from lastbit.auditing.rounding_chance import RoundingChance, rounding_chance
 from lastbit.fleet import Material
 from replicas.differences import Difference, first_difference
+from replicas.distance import distance
 from replicas.engine import EngineError, EnginePool
 from replicas.forms import Top1Form
 from replicas.model import Model, ModelError
@@ -42,13 +43,13 @@ _REFUSALS = (EngineError, ProfileError, ModelError, OutputError)
 class Tried:
     """What was counted of one profile, in inputs: those it answers otherwise than its base, those whose best class it
     tells otherwise, those that the same session was given again, and those to which it then gave another answer. And
-    the first input of the changed ones, with where its answers first differ."""
+    the first input of the changed ones, where its answers first differ, and how far in `scaled_ulp`."""
 
     changed: int = 0
     flips: int = 0
     repeated: int = 0
     unrepeatable: int = 0
-    counterexample: tuple[int, Difference] | None = None
+    counterexample: tuple[int, Difference, float] | None = None
 
     def note(self, request: int, answer: Answered, base: Answered) -> None:
         """Count one more input."""
@@ -57,7 +58,7 @@ class Tried:
             return
         self.changed += 1
         if self.counterexample is None and (found := first_difference([base.outputs, answer.outputs])) is not None:
-            self.counterexample = request, found
+            self.counterexample = request, found, distance(base.outputs, answer.outputs).scaled_ulp
 
 
 class Watcher(Protocol):

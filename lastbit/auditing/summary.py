@@ -160,9 +160,14 @@ def _knob(measuring: Measuring, base: str, knob: Knob) -> KnobFound:
 def _counterexample(tried: Tried) -> Counterexample | None:
     if tried.counterexample is None:
         return None
-    request, found = tried.counterexample
+    request, found, scaled_ulp = tried.counterexample
     return Counterexample(
-        request=request, output=found.output, element=found.element, values=found.values, steps=found.steps
+        request=request,
+        output=found.output,
+        element=found.element,
+        values=found.values,
+        steps=found.steps,
+        scaled_ulp=scaled_ulp,
     )
 
 

@@ -354,6 +354,10 @@ def test_a_counterexample_is_what_the_bare_runtime_gives(tmp_path: Path) -> None
     assert example.counterexample is not None
     assert example.counterexample.request == differing[0]
     element = example.counterexample.element
+    told = next(each for each in audit.invariances if each.to == "batch size")
+    assert told.said.endswith(
+        "more than rounding: a scale taken over the batch, or an axis that does not count requests"
+    )
     values = alone[differing[0]][element], batches[differing[0] // 8][differing[0] % 8][element]
     assert [float.fromhex(each) for each in example.counterexample.values] == [float(each) for each in values]
 
