@@ -1,0 +1,1 @@
+"""Tendermint: `rules` of one height."""
