@@ -1,1 +1,6 @@
-"""Tendermint: `rules` of one height."""
+"""Tendermint: `Tendermint` is one replica, `TendermintConfig` what all have in common, `rules` those of one height."""
+
+from consensus.tendermint.config import TendermintConfig
+from consensus.tendermint.replica import Tendermint
+
+__all__ = ["Tendermint", "TendermintConfig"]

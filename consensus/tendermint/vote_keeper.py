@@ -159,3 +159,10 @@ class VoteKeeper:
         """Did two thirds vote in a round, whatever for?"""
         votes = self.rounds.get(round_)
         return votes is not None and sum(votes.ballots[kind].weight.values()) >= self.quorum.threshold
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VoteKeeper):
+            return NotImplemented
+        return (self.quorum, self.rounds, self.evidence) == (other.quorum, other.rounds, other.evidence)
+
+    __hash__ = None  # type: ignore[assignment]  # a keeper changes; it is compared, never a key

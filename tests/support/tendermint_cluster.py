@@ -1,0 +1,65 @@
+"""The world for protocols alone, with replicas of Tendermint in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from support.cluster import MS, Cluster
+
+from consensus.tendermint import Tendermint, TendermintConfig
+from consensus.tendermint.messages import Precommit, Prevote, Proposal
+from consensus.tendermint.vote_keeper import two_thirds
+
+
+@dataclass
+class TendermintCluster(Cluster):
+    """Replicas on a schedule; see `Cluster`."""
+
+    config: TendermintConfig  # type: ignore[assignment]
+    protocol: type[Tendermint] = Tendermint  # type: ignore[assignment]
+
+    @property
+    def halted(self) -> dict[int, int]:
+        """The height at which each replica halted, for those who did."""
+        return {replica: node.halt_at for replica, node in enumerate(self.inner) if node.halt_at is not None}  # type: ignore[misc]
+
+    def check_honest_votes(self) -> None:
+        """No honest replica votes twice in one round, or against its lock without a later polka."""
+        cast: dict[tuple[str, int, int, int], bytes | None] = {}
+        prevoters: dict[tuple[int, int, bytes | None], set[int]] = {}
+        for sender, _, message in self.sent:
+            if isinstance(message, Prevote):
+                prevoters.setdefault((message.height, message.round, message.value), set()).add(sender)
+            if isinstance(message, Prevote | Precommit) and sender in self.honest:
+                ballot = (message.kind, sender, message.height, message.round)
+                assert cast.setdefault(ballot, message.value) == message.value, f"voted twice: {ballot}"
+        for (kind, replica, height, round_), locked in cast.items():
+            if kind != "precommit" or locked is None:
+                continue
+            assert self.config.quorum.is_quorum(prevoters[height, round_, locked]), "a precommit without a polka"
+            for later in range(round_ + 1, max(at for _, _, _, at in cast) + 1):
+                again = cast.get(("precommit", replica, height, later))
+                if again is not None:
+                    break  # from there on another lock holds
+                vote = cast.get(("prevote", replica, height, later))
+                if vote is None or vote == locked:
+                    continue
+                polkas = (prevoters.get((height, at, vote), set()) for at in range(round_, later))
+                assert any(map(self.config.quorum.is_quorum, polkas)), f"replica {replica} broke its lock"
+
+    def rounds(self, height: int) -> int:
+        """The last round of a height in which anybody was."""
+        return max(message.round for _, _, message in self.sent if _is_of(message, height))
+
+
+def _is_of(message: object, height: int) -> bool:
+    return isinstance(message, Prevote | Precommit | Proposal) and message.height == height
+
+
+def tendermint(n: int = 4, **settings: Any) -> TendermintConfig:
+    """A configuration with short timeouts."""
+    weights = settings.pop("weights", (1,) * n)
+    return TendermintConfig(
+        quorum=two_thirds(weights), **{"timeout_ns": 100 * MS, "timeout_max_ns": 800 * MS} | settings
+    )
