@@ -144,7 +144,7 @@ def test_a_halted_replica_says_nothing_more_and_waits_for_nothing() -> None:
     solo.hear(solo.proposal(2, value=other))
     solo.precommits((0, 1, 2), other, 2)
     before = len(solo.effects)
-    solo.hear(solo.proposal(3), solo.proposal(2, 1), solo.certificates(2, 3))
+    solo.hear(solo.proposal(3), solo.proposal(9), solo.proposal(2, 1), solo.certificates(2, 3))
     solo.prevotes((0, 1, 2), None, 2, 1)
     assert solo.keep(solo.protocol.timeout()) == []
     assert len(solo.effects) == before

@@ -13,9 +13,18 @@ from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
 
 from consensus.behaviours import Behaviour
-from consensus.protocol import CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
-from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Status, Sync
-from consensus.tendermint.replica import CERTIFICATES_KEPT, EARLY_MAX, ROUNDS_AHEAD, ROUNDS_KEPT
+from consensus.protocol import Block, CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
+from consensus.tendermint.messages import (
+    NO_OUTPUT,
+    CommitCertificate,
+    Precommit,
+    Prevote,
+    Proposal,
+    Status,
+    Sync,
+    Value,
+)
+from consensus.tendermint.replica import CERTIFICATES_KEPT, CERTIFICATES_SENT_MAX, EARLY_MAX, ROUNDS_AHEAD, ROUNDS_KEPT
 
 
 def next_round(solo: TendermintSolo, round_: int, height: int = 1) -> None:
@@ -54,6 +63,15 @@ def test_a_later_polka_unlocks() -> None:
     assert solo.voted(Prevote)[-1] == (1, 2, solo.empty().id)
 
 
+def test_a_polka_of_each_round_locks_anew() -> None:
+    solo = locked()
+    solo.hear(solo.proposal(1, 1, solo.value(), 0, (0, 1, 3)))
+    assert solo.voted(Prevote)[-1] == (1, 1, solo.value().id)
+    solo.prevotes((0, 1), solo.value(), round_=1)
+    assert solo.voted(Precommit)[-1] == (1, 1, solo.value().id)
+    assert solo.protocol.round_state.locked_round == 1
+
+
 @pytest.mark.parametrize(("valid_round", "polka"), [(0, (0, 1)), (2, (0, 1, 2)), (3, (0, 1, 2)), (-2, (0, 1, 2))])
 def test_a_polka_without_two_thirds_or_of_no_earlier_round_is_none(valid_round: int, polka: tuple[int, ...]) -> None:
     solo = locked()
@@ -72,13 +90,17 @@ def test_a_proposer_proposes_what_had_a_polka_and_shows_it() -> None:
     assert solo.voted(Prevote)[-1] == (1, 3, solo.value().id), "it executes nothing anew, and votes at once"
 
 
-def test_the_polka_of_the_valid_value_is_shown_when_its_round_is_long_forgotten() -> None:
-    solo = locked()
-    for round_ in range(1, ROUNDS_KEPT + 6):
-        next_round(solo, round_)
-    assert 0 not in solo.protocol._log.votes.rounds
-    assert [(each.round, each.valid_round, each.polka) for each in solo.said(Proposal)] == [
-        (round_, 0, (0, 1, 3)) for round_ in (3, 7, 11)
+def test_a_valid_value_and_its_polka_outlast_their_round_however_long_it_was_ago() -> None:
+    others = (0, 1, 2, 4, 5, 6, 7, 8, 9)
+    solo = TendermintSolo(replica=3, n=13)
+    solo.accept()
+    solo.prevotes(others[:8], solo.value())
+    for round_ in range(16):
+        solo.precommits(others, None, round_=round_)
+        solo.timeout()
+    assert min(solo.protocol._log.votes.rounds) == 16 - ROUNDS_KEPT
+    assert [(each.round, each.value, each.valid_round, each.polka) for each in solo.said(Proposal)] == [
+        (round_, solo.value(), 0, (0, 1, 2, 3, 4, 5, 6, 7, 8)) for round_ in (3, 16)
     ]
 
 
@@ -134,6 +156,17 @@ def test_without_a_proposal_a_replica_prevotes_nil_when_its_time_is_up() -> None
     solo = TendermintSolo()
     solo.timeout()
     assert solo.voted(Prevote) == [(1, 0, None)]
+
+
+def test_each_round_waits_for_its_own_steps() -> None:
+    solo = TendermintSolo()
+    for round_ in range(3):
+        solo.timeout()
+        solo.prevotes((0, 1), solo.value(), round_=round_)
+        solo.timeout()
+        next_round(solo, round_)
+    assert [round_ for _, round_, _ in solo.voted(Prevote)] == [0, 1, 2]
+    assert [round_ for _, round_, _ in solo.voted(Precommit)] == [0, 1, 2]
 
 
 def test_prevotes_that_disagree_are_waited_for_and_then_precommitted_nil() -> None:
@@ -222,6 +255,14 @@ def test_two_proposals_of_one_round_are_kept_and_the_first_is_voted_on() -> None
     assert [decide.block for decide in solo.of(Decide)] == [solo.block(1)]
 
 
+def test_a_proposer_that_never_stops_proposing_fills_no_memory() -> None:
+    solo = TendermintSolo()
+    for request in range(100):
+        solo.hear(solo.proposal(value=Value(Block(1, (request,)), NO_OUTPUT)))
+    assert [len(known) for known in solo.protocol._log.proposals.values()] == [2]
+    assert len(solo.protocol._log.values) == 2
+
+
 def test_messages_of_the_next_height_wait_for_it_and_a_flood_of_them_is_bounded() -> None:
     solo = TendermintSolo()
     solo.hear(solo.proposal(2))
@@ -253,11 +294,13 @@ def test_who_lags_is_given_certificates_and_executes_what_they_decide() -> None:
         assert solo.protocol.decided == height
         solo.executed(solo.block(height))
     assert [decide.block.height for decide in solo.of(Decide)] == [1, 2, 3]
+    assert solo.protocol._backlog == {}
 
 
-def test_a_decided_block_that_is_being_executed_is_not_executed_twice() -> None:
+@pytest.mark.parametrize("round_", [0, 1])
+def test_a_decided_block_that_is_being_executed_is_not_executed_twice(round_: int) -> None:
     solo = TendermintSolo()
-    solo.hear(solo.proposal(), solo.certificates(1))
+    solo.hear(solo.proposal(), Sync(0, (CommitCertificate(round_, solo.value(), (0, 1, 2)),), ()))
     solo.executed(solo.block(1))
     assert [execute.block.height for execute in solo.of(Execute)] == [1]
     assert solo.protocol.round_state.height == 2
@@ -266,9 +309,23 @@ def test_a_decided_block_that_is_being_executed_is_not_executed_twice() -> None:
 def test_what_another_block_gave_is_not_this_replicas_output() -> None:
     solo = TendermintSolo()
     solo.hear(solo.proposal(value=solo.empty()), solo.certificates(1))
+    assert [execute.block for execute in solo.of(Execute)] == [solo.empty().block, solo.block(1)]
     solo.executed(solo.empty().block, "of nothing")
     solo.executed(solo.block(1))
     solo.hear(solo.proposal(2))
+    assert solo.of(Execute)[-1].block == solo.block(2)
+
+
+@pytest.mark.parametrize(("decided_in", "name"), [(0, "first"), (1, "second"), (2, "second")])
+def test_its_output_is_that_of_the_round_that_decided_or_else_the_last(decided_in: int, name: str) -> None:
+    solo = TendermintSolo()
+    solo.hear(solo.proposal())
+    solo.executed(solo.block(1), "first")
+    next_round(solo, 0)
+    solo.hear(solo.proposal(1, 1))
+    solo.executed(solo.block(1), "second", 1)
+    solo.hear(Sync(0, (CommitCertificate(decided_in, solo.value(), (0, 1, 2)),), ()))
+    solo.hear(solo.proposal(2, value=solo.value(2, before=name)))
     assert solo.of(Execute)[-1].block == solo.block(2)
 
 
@@ -300,6 +357,12 @@ def test_a_certificate_without_two_thirds_decides_nothing(voters: tuple[int, ...
     assert solo.of(Decide) == []
 
 
+def test_certificates_of_far_heights_are_not_kept() -> None:
+    solo = TendermintSolo()
+    solo.hear(solo.certificates(*range(2, 100)))
+    assert list(solo.protocol._backlog) == list(range(2, CERTIFICATES_SENT_MAX + 1))
+
+
 def test_who_asks_is_told_what_it_lacks_and_nothing_else() -> None:
     solo = TendermintSolo()
     solo.decide(1, 2)
@@ -314,6 +377,18 @@ def test_who_asks_is_told_what_it_lacks_and_nothing_else() -> None:
     assert isinstance(answer.message, Sync)
     assert answer.message == Sync(3, (), (Prevote(0, 3, 0, None),))
     assert solo.hear(Status(0, 4, 0)) == []
+
+
+def test_who_asks_in_an_earlier_round_is_told_of_it_and_of_how_the_present_one_came() -> None:
+    solo = TendermintSolo()
+    for round_ in range(4):
+        next_round(solo, round_)
+    solo.hear(Status(0, 1, 1))
+    (answer,) = solo.said(Sync)
+    assert sorted({message.round for message in answer.messages}) == [1, 3]
+    solo.prevotes((0,), None, round_=4)
+    solo.hear(Status(0, 1, 0))
+    assert sorted({message.round for message in solo.said(Sync)[-1].messages}) == [0, 3, 4]
 
 
 def test_certificates_are_kept_for_so_many_heights_and_no_more() -> None:
