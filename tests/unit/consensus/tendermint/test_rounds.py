@@ -221,19 +221,37 @@ def test_more_than_a_third_in_a_later_round_take_a_replica_there(round_: int) ->
     assert solo.protocol.view == 0
     solo.precommits((1,), None, round_=round_)
     assert solo.protocol.view == round_
-    solo.prevotes((1, 2), None, round_=round_)
+    solo.prevotes((1,), None, round_=round_)
     solo.timeout()
-    assert solo.voted(Precommit) == [(1, round_, None)], "the vote that came before counts"
+    assert solo.voted(Precommit) == [(1, round_, None)], "with this replica's own and the one that came before"
 
 
 def test_one_replica_in_far_rounds_drags_nobody_and_fills_no_memory() -> None:
     solo = TendermintSolo()
     for round_ in range(1_000):
-        solo.prevotes((0,), None, round_=round_)
-        solo.precommits((0,), None, round_=round_)
+        solo.prevotes((0, 0), None, round_=round_)
+        solo.precommits((0, 0), solo.value(), round_=round_)
     assert solo.protocol.view == 0
     assert len(solo.protocol._log.votes.rounds) == ROUNDS_AHEAD + 1
     assert sum(map(len, solo.protocol._far._votes.values())) == 2
+
+
+def test_a_vote_of_a_far_round_that_its_sender_has_left_is_not_kept() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0,), None, round_=100)
+    solo.precommits((0,), None, round_=50)
+    solo.precommits((1,), None, round_=50)
+    assert solo.protocol.view == 0
+    solo.precommits((1,), None, round_=100)
+    assert solo.protocol.view == 100
+    assert set(solo.protocol._log.votes.rounds) <= {0, 100}
+
+
+def test_there_is_no_round_before_the_first() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0, 1, 2), None, round_=-1)
+    solo.hear(solo.proposal(1, -1))
+    assert set(solo.protocol._log.votes.rounds) | set(solo.protocol._log.proposals) <= {0}
 
 
 def test_rounds_without_end_fill_no_memory() -> None:
@@ -241,6 +259,8 @@ def test_rounds_without_end_fill_no_memory() -> None:
     for round_ in range(100):
         solo.hear(solo.proposal(1, round_, solo.empty()))
         next_round(solo, round_)
+    for round_ in (-1, 0, 1):
+        solo.prevotes((0,), None, round_=round_)
     assert len(solo.protocol._log.votes.rounds) <= ROUNDS_KEPT + 1
     assert len(solo.protocol._log.proposals) <= ROUNDS_KEPT + 1
 
