@@ -149,9 +149,11 @@ class Tendermint:
 
     def executed(self, block: Block, view: int, output: bytes) -> Effects:
         self._executing.discard((block.digest, view))
-        if self._own is None and block == self._certificates[self.decided].value.block:
-            self._own = output
-            self._begin_height()
+        if self._own is None:
+            last = self._certificates[self.decided]
+            if (block, view) == (last.value.block, last.round):
+                self._own = output
+                self._begin_height()
         elif block.height == self.decided + 1:
             self._log.outputs.setdefault(block.digest, {})[view] = output
             if self._pending is not None:
@@ -177,9 +179,9 @@ class Tendermint:
         self._executing.clear()
         self._armed = None
         if self._own is None:
-            self._execute_once(self._certificates[self.decided])
+            self._execute_decided(self._certificates[self.decided])
         elif self._pending is not None:
-            self._execute_once(self._pending)
+            self._execute_decided(self._pending)
         elif self._is_voting:
             self._consider_proposals()
             self._offer_value()
@@ -198,6 +200,7 @@ class Tendermint:
     def _begin_height(self) -> None:
         """Vote on the next height, or take it from a certificate that is there already."""
         height = self.decided + 1
+        self._executing.clear()
         self.round_state = RoundState(height)
         self._log = HeightLog(height, self.quorum)
         self._far = FarVotes(self.quorum)
@@ -403,18 +406,21 @@ class Tendermint:
     # --- decisions ----------------------------------------------------------------------------------------
 
     def _conclude(self, certificate: CommitCertificate) -> None:
-        """The next height is decided: hand it on, or halt if it states another output than this replica's."""
+        """The next height is decided: hand it on, or halt if it states another output than this replica's.
+
+        A replica's output for a height is what it computes in the round that decides: an output of another round may be
+        another one, and a replica that was away in that round would differ for that alone.
+        """
         self._is_voting = False
-        value = certificate.value
+        value, outputs = certificate.value, self._log.outputs.get(certificate.value.block.digest, {})
         self._backlog.pop(value.block.height, None)
-        self._executing = {each for each in self._executing if each[0] == value.block.digest}
-        outputs = self._log.outputs.get(value.block.digest, {})
-        if self.config.digest == "proposal" and not outputs:
+        is_stated_here = self.config.digest == "proposal"
+        agrees = value.digest in outputs.values() if is_stated_here else value.digest == self._own
+        if is_stated_here and not agrees and certificate.round not in outputs:
             self._pending = certificate
-            self._execute_once(certificate)
+            self._execute_decided(certificate)
             return
         self._pending = None
-        agrees = value.digest in outputs.values() if self.config.digest == "proposal" else value.digest == self._own
         if not agrees:
             self.halt_at = value.block.height
             self._emit(Halt(value.block.height, certificate.round))
@@ -423,18 +429,15 @@ class Tendermint:
         self._certificates[self.decided] = certificate
         self._certificates.pop(self.decided - CERTIFICATES_KEPT, None)
         self._emit(Decide(value.block, value.digest, certificate.round, certificate.voters, self.state))
-        if self.config.digest != "proposal":
-            self._own = outputs.get(certificate.round, outputs[max(outputs)] if outputs else None)
+        if not is_stated_here:
+            self._own = outputs.get(certificate.round)
         if self._own is None:
-            self._execute_once(certificate)
+            self._execute_decided(certificate)
         else:
-            self._executing.clear()
             self._begin_height()
 
-    def _execute_once(self, certificate: CommitCertificate) -> None:
-        """Execute what is decided, unless that is under way since it was proposed."""
-        if not self._executing:
-            self._execute(certificate.value.block, certificate.round)
+    def _execute_decided(self, certificate: CommitCertificate) -> None:
+        self._execute(certificate.value.block, certificate.round)
 
     def _execute(self, block: Block, round_: int) -> None:
         if (block.digest, round_) not in self._executing:

@@ -13,10 +13,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", ["state_machine.jsonl.gz", "state_machine_in_system.jsonl.gz"])
-def test_the_rules_of_one_height_answer_each_input_as_the_specification_does(name: str) -> None:
+def test_the_rules_of_one_height_answer_each_input_as_the_specification_does() -> None:
     judged = 0
-    for row in vectors.rows(name):
+    for row in vectors.rows("state_machine*.jsonl.gz"):
         if row.get("beyond_paper"):
             continue
         state, output = apply(vectors.state_of(row["pre"]), vectors.event_of(row["input"]))
@@ -32,7 +31,7 @@ def test_the_rules_of_one_height_answer_each_input_as_the_specification_does(nam
 
 def test_the_vote_keeper_counts_each_vote_as_the_specification_does() -> None:
     judged = 0
-    for row in vectors.rows("vote_keeper.jsonl.gz"):
+    for row in vectors.rows("vote_keeper*.jsonl.gz"):
         found, weight, current_round = row["vote"]["WV"]
         keeper = vectors.Keeper(row["pre"])
         vote = keeper.vote(found)

@@ -38,7 +38,7 @@ class TendermintSteps(RuleBasedStateMachine):
     @initialize(
         digest=st.sampled_from(["next-header", "proposal"]),
         apart=st.tuples(*[st.sampled_from([0, 0, 1, 2])] * 4),
-        by_round=st.booleans(),
+        by_round=st.sampled_from([True, True, False]),
     )
     def begin(self, digest: Any, apart: tuple[int, ...], by_round: bool) -> None:
         def answer(replica: int, block: Block, view: int) -> bytes:
@@ -97,16 +97,16 @@ class TendermintSteps(RuleBasedStateMachine):
             answer = self.books.answer(replica, done.block, done.view)
             self.do(replica, self.node(replica).executed(done.block, done.view, answer))
 
-    @rule(steps=st.integers(1, 8), cut_off=CUT_OFF)
-    def time_passes(self, steps: int, cut_off: set[int]) -> None:
+    @rule(steps=st.integers(1, 8), cut_off=CUT_OFF, lost=st.booleans())
+    def time_passes(self, steps: int, cut_off: set[int], lost: bool = True) -> None:
         """What is in flight arrives, in order, but for those who are cut off; executions end."""
         for _ in range(steps):
             flight, self.flight = self.flight, []
             for receiver, message in flight:
-                if receiver in cut_off:
-                    self.flight.append((receiver, message))
-                else:
+                if receiver not in cut_off:
                     self.do(receiver, self.node(receiver).receive(message))
+                elif not lost:
+                    self.flight.append((receiver, message))
             for replica in range(4):
                 self.execute(replica)
 
@@ -115,6 +115,24 @@ class TendermintSteps(RuleBasedStateMachine):
         if replica in self.waiting:
             self.waiting.discard(replica)
             self.do(replica, self.node(replica).timeout())
+
+    @rule(polka_for=st.sets(st.integers(0, 3), max_size=2))
+    def a_round_passes(self, polka_for: set[int]) -> None:
+        """A whole round, in which a vote or two too few reach all but some: they lock, and the round fails."""
+        for kept in (Prevote, Precommit):
+            for replica in range(4):
+                self.execute(replica)
+            flight, self.flight = self.flight, []
+            for receiver, message in flight:
+                is_late = isinstance(message, kept) and message.sender >= 2 and receiver not in polka_for
+                if is_late and receiver != message.sender:
+                    self.flight.append((receiver, message))
+                else:
+                    self.do(receiver, self.node(receiver).receive(message))
+        for _ in range(3):
+            for replica in range(4):
+                self.time_out(replica)
+            self.time_passes(2, set())
 
     @rule(cut_off=CUT_OFF, steps=st.integers(0, 8))
     def all_time_out(self, cut_off: set[int], steps: int) -> None:

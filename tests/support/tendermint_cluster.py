@@ -9,7 +9,7 @@ from typing import Any
 from support.cluster import MS, Cluster
 
 from consensus.tendermint import Tendermint, TendermintConfig
-from consensus.tendermint.messages import Precommit, Prevote, Proposal, Signed, Sync
+from consensus.tendermint.messages import NO_OUTPUT, Precommit, Prevote, Proposal, Signed, Sync, Value
 from consensus.tendermint.vote_keeper import two_thirds
 
 
@@ -78,9 +78,20 @@ class TendermintCluster(Cluster):
             ]
             assert outvoted_by, f"replica {replica} halted without being outvoted"
             (value,) = set(outvoted_by)
-            judged = value.block if self.config.digest == "proposal" else self.decided[replica][height - 1].block
-            own = {self.answer(replica, judged, view) for _, _, view in self.executions}
-            assert value.digest not in own, f"replica {replica} halted though its output was stated"
+            assert not self.is_own(replica, value), f"replica {replica} halted though its output was stated"
+        for replica in self.honest:
+            for decide in self.decided[replica].values():
+                assert self.is_own(replica, Value(decide.block, decide.output)), f"replica {replica} should have halted"
+
+    def is_own(self, replica: int, value: Value) -> bool:
+        """Does a value state what this replica itself computed, in whatever round?"""
+        block = value.block
+        if self.config.digest == "next-header":
+            if block.height == 1:
+                return value.digest == NO_OUTPUT
+            before = self.decided[replica][block.height - 1]
+            return value.digest == self.answer(replica, before.block, before.view)
+        return value.digest in {self.answer(replica, block, view) for _, _, view in self.executions}
 
     def rounds(self, height: int) -> int:
         """The last round of a height in which anybody was."""

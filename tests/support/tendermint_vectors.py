@@ -25,9 +25,11 @@ def folder() -> Path:
     return Path(os.environ.get("LASTBIT_CONFORMANCE", beside)) / "tendermint"
 
 
-def rows(name: str) -> Iterator[Row]:
-    with gzip.open(folder() / name, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+def rows(pattern: str) -> Iterator[Row]:
+    """The rows of all files whose name fits."""
+    for path in sorted(folder().glob(pattern)):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
 def value_of(found: Any) -> ValueId | None:

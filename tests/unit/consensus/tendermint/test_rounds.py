@@ -317,10 +317,9 @@ def test_who_lags_is_given_certificates_and_executes_what_they_decide() -> None:
     assert solo.protocol._backlog == {}
 
 
-@pytest.mark.parametrize("round_", [0, 1])
-def test_a_decided_block_that_is_being_executed_is_not_executed_twice(round_: int) -> None:
+def test_a_decided_block_that_is_being_executed_is_not_executed_twice() -> None:
     solo = TendermintSolo()
-    solo.hear(solo.proposal(), Sync(0, (CommitCertificate(round_, solo.value(), (0, 1, 2)),), ()))
+    solo.hear(solo.proposal(), solo.certificates(1))
     solo.executed(solo.block(1))
     assert [execute.block.height for execute in solo.of(Execute)] == [1]
     assert solo.protocol.round_state.height == 2
@@ -336,17 +335,31 @@ def test_what_another_block_gave_is_not_this_replicas_output() -> None:
     assert solo.of(Execute)[-1].block == solo.block(2)
 
 
-@pytest.mark.parametrize(("decided_in", "name"), [(0, "first"), (1, "second"), (2, "second")])
-def test_its_output_is_that_of_the_round_that_decided_or_else_the_last(decided_in: int, name: str) -> None:
+@pytest.mark.parametrize(("decided_in", "name"), [(0, "first"), (1, "second"), (2, "third")])
+def test_its_output_is_that_of_the_round_that_decides(decided_in: int, name: str) -> None:
+    """Executed in rounds 0 and 1, and decided in one of them or in another, for which it is executed then."""
     solo = TendermintSolo()
     solo.hear(solo.proposal())
-    solo.executed(solo.block(1), "first")
     next_round(solo, 0)
     solo.hear(solo.proposal(1, 1))
+    solo.executed(solo.block(1), "first")
     solo.executed(solo.block(1), "second", 1)
     solo.hear(Sync(0, (CommitCertificate(decided_in, solo.value(), (0, 1, 2)),), ()))
+    assert [execute.view for execute in solo.of(Execute)] == ([0, 1, 2] if decided_in == 2 else [0, 1])
+    solo.executed(solo.block(1), "third", 2)
     solo.hear(solo.proposal(2, value=solo.value(2, before=name)))
     assert solo.of(Execute)[-1].block == solo.block(2)
+
+
+def test_a_replica_that_was_away_in_the_round_that_decides_executes_it_before_it_halts() -> None:
+    solo = TendermintSolo(digest="proposal")
+    next_round(solo, 0)
+    solo.hear(solo.proposal(1, 1, Value(solo.block(1), output("second"))))
+    solo.executed(solo.block(1), "second", 1)
+    solo.hear(Sync(0, (CommitCertificate(0, Value(solo.block(1), output("first")), (0, 1, 2)),), ()))
+    assert solo.protocol.halt_at is None
+    solo.executed(solo.block(1), "first", 0)
+    assert [decide.output for decide in solo.of(Decide)] == [output("first")]
 
 
 def test_who_lags_halts_where_a_certificate_states_another_output() -> None:
