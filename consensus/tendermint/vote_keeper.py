@@ -127,11 +127,14 @@ class VoteKeeper:
 
     def _keep(self, vote: Vote, votes: RoundVotes) -> None:
         received = votes.received[vote.type]
+        if vote.validator not in votes.ballots[vote.type].votes:
+            received.append(vote)
+            return
         own = [each for each in received if each.validator == vote.validator]
         if vote in own or len(own) >= RECEIVED_MAX:
             return
         received.append(vote)
-        if own and len(self.evidence) < EVIDENCE_MAX:
+        if len(self.evidence) < EVIDENCE_MAX:
             self.evidence.append((*own, vote))
 
     def _reached(self, vote: Vote, votes: RoundVotes, current_round: int) -> Threshold | None:

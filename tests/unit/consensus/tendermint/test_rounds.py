@@ -351,6 +351,18 @@ def test_its_output_is_that_of_the_round_that_decides(decided_in: int, name: str
     assert solo.of(Execute)[-1].block == solo.block(2)
 
 
+def test_what_is_still_computed_for_another_round_is_not_its_output() -> None:
+    solo = TendermintSolo()
+    solo.hear(solo.proposal())
+    next_round(solo, 0)
+    solo.hear(Sync(0, (CommitCertificate(1, solo.value(), (0, 1, 2)),), ()))
+    solo.executed(solo.block(1), "of round 0", 0)
+    assert solo.protocol.round_state.height == 1
+    solo.executed(solo.block(1), "of round 1", 1)
+    solo.hear(solo.proposal(2, value=solo.value(2, before="of round 1")))
+    assert solo.of(Execute)[-1].block == solo.block(2)
+
+
 def test_a_replica_that_was_away_in_the_round_that_decides_executes_it_before_it_halts() -> None:
     solo = TendermintSolo(digest="proposal")
     next_round(solo, 0)
