@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from consensus.pbft.messages import Commit, Prepare, PrePrepare
 from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send
 from consensus.tendermint.messages import Precommit, Prevote, Proposal
+from consensus.tendermint.round_state import NO_ROUND
 
 
 class Behaviour:
@@ -90,7 +91,8 @@ def _without_requests(message: PrePrepare | Proposal) -> Message:
     empty = Block(message.height, ())
     if isinstance(message, PrePrepare):
         return replace(message, block=empty)
-    return replace(message, value=replace(message.value, block=empty))
+    value = replace(message.value, block=empty)
+    return replace(message, value=value, valid_round=NO_ROUND, polka=())  # a polka for it cannot be forged
 
 
 def _invented(vote: Prepare | Commit | Prevote | Precommit) -> Message:

@@ -12,8 +12,8 @@ from support.cluster import MS, output
 from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
 
-from consensus.behaviours import Behaviour
-from consensus.protocol import Block, CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
+from consensus.behaviours import Behaviour, EquivocatingLeader
+from consensus.protocol import Block, Broadcast, CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
 from consensus.tendermint.messages import (
     NO_OUTPUT,
     CommitCertificate,
@@ -482,6 +482,15 @@ def test_an_equivocator_forks_nothing_and_stops_nobody(n: int, behaviour: str, d
     cluster.check_no_fork()
     cluster.check_honest_votes()
     assert cluster.is_done
+
+
+def test_an_equivocating_proposer_makes_up_no_polka() -> None:
+    solo = locked()
+    proposal = replace(solo.proposal(1, 1, solo.value(), 0, (0, 1, 3)), sender=3)
+    told = {
+        send.receiver: send.message for send in EquivocatingLeader(solo.protocol, 3, 4)._bend((Broadcast(proposal),))
+    }  # type: ignore[union-attr]
+    assert told == {0: proposal, 1: Proposal(3, 1, solo.empty(), -1, ()), 2: Proposal(3, 1, solo.empty(), -1, ())}
 
 
 def test_copies_of_a_replica_are_equal_and_the_same_inputs_give_the_same_effects() -> None:
