@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from consensus.pbft.messages import Commit, Prepare, PrePrepare
 from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send
+from consensus.tendermint.messages import Precommit, Prevote, Proposal
+from consensus.tendermint.round_state import NO_ROUND
 
 
 class Behaviour:
@@ -64,11 +66,10 @@ class EquivocatingLeader(Behaviour):
     """As leader proposes the block to the first half of the others, and one without requests to the second."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not (isinstance(effect, Broadcast) and isinstance(effect.message, PrePrepare)):
+        if not (isinstance(effect, Broadcast) and isinstance(effect.message, PrePrepare | Proposal)):
             yield effect
             return
-        message = effect.message
-        other = replace(message, block=Block(message.height, ()))
+        message, other = effect.message, _without_requests(effect.message)
         half = len(self.others) // 2
         yield from (Send(receiver, message) for receiver in self.others[:half])
         yield from (Send(receiver, other) for receiver in self.others[half:])
@@ -78,13 +79,27 @@ class EquivocatingVoter(Behaviour):
     """Votes for its true output towards replicas of even id, and for an invented one towards the odd."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Prepare | Commit)):
+        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Prepare | Commit | Prevote | Precommit)):
             yield effect
             return
-        message = effect.message
-        invented = Pair(message.pair.block, sha256(b"invented" + message.pair.output).digest())
-        lie = replace(message, pair=invented)
+        message, lie = effect.message, _invented(effect.message)
         yield from (Send(receiver, lie if receiver % 2 else message) for receiver in self.others)
+
+
+def _without_requests(message: PrePrepare | Proposal) -> Message:
+    """The same proposal, of a block that decides nothing."""
+    empty = Block(message.height, ())
+    if isinstance(message, PrePrepare):
+        return replace(message, block=empty)
+    value = replace(message.value, block=empty)
+    return replace(message, value=value, valid_round=NO_ROUND, polka=())  # a polka for it cannot be forged
+
+
+def _invented(vote: Prepare | Commit | Prevote | Precommit) -> Message:
+    """The same vote, for what nobody computed."""
+    if isinstance(vote, Prepare | Commit):
+        return replace(vote, pair=Pair(vote.pair.block, sha256(b"invented" + vote.pair.output).digest()))
+    return replace(vote, value=sha256(b"invented" + (vote.value or b"")).digest())
 
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {

@@ -14,6 +14,7 @@ from support.cluster import output
 from consensus.behaviours import Behaviour
 from consensus.pbft.messages import Commit, NewView, Prepare, PrePrepare, ViewChange
 from consensus.protocol import Block, Broadcast, Effect, Effects, Message, Pair, Send
+from consensus.tendermint.messages import Precommit, Prevote, Proposal, Status, Sync
 
 
 class Liar(Behaviour):
@@ -81,3 +82,61 @@ class FalseStart(Behaviour):
         if isinstance(effect, Broadcast) and isinstance(effect.message, Prepare | Commit):
             change = self.protocol._view_change()  # type: ignore[attr-defined]
             yield Broadcast(replace(change, view=change.view + 1 + effect.message.height))
+
+
+class TendermintLiar(Behaviour):
+    """To each receiver of a message it says the truth, a lie, something older, or nothing.
+
+    Its lies are votes for any value that it has seen proposed or for nil, another block, a block with another output,
+    a value that had a real polka once, and a wrong word on where it stands. It keeps to no lock.
+    """
+
+    def __init__(self, protocol: object, replica: int, replicas: int, *, seed: int = 0) -> None:
+        super().__init__(protocol, replica, replicas)  # type: ignore[arg-type]
+        self.random = Random(seed * 1_000 + replica)
+        self.seen: dict[int, list[Proposal]] = {}
+        self.said: list[Message] = []
+
+    def receive(self, message: Message) -> Effects:
+        if isinstance(message, Proposal):
+            self.seen.setdefault(message.height, []).append(message)
+        return super().receive(message)
+
+    def instead_of(self, effect: Effect) -> Iterator[Effect]:
+        if not isinstance(effect, Broadcast):
+            if not isinstance(effect, Send) or self.random.random() < 0.5:
+                yield effect
+            return
+        for receiver in self.others:
+            chance = self.random.random()
+            if chance < 0.3:
+                yield Send(receiver, effect.message)
+            elif chance < 0.9:
+                yield Send(receiver, self.lie(effect.message))
+            if self.said and self.random.random() < 0.2:
+                yield Send(receiver, self.random.choice(self.said))
+        self.said.append(effect.message)
+
+    def lie(self, message: Message) -> Message:
+        seen = self.seen.get(message.height, [])
+        match message:
+            case Proposal():
+                empty = replace(message.value, block=Block(message.height, ()))
+                other = replace(message.value, digest=output("invented"))
+                honest = [each.value for each in seen]
+                lie = replace(message, value=self.random.choice([empty, other, *honest]), valid_round=-1, polka=())
+                had_polka = [each for each in seen if -1 < each.valid_round < message.round]
+                if had_polka and self.random.random() < 0.5:
+                    old = self.random.choice(had_polka)
+                    lie = replace(old, sender=self.id, round=message.round)
+                return lie
+            case Prevote() | Precommit():
+                values = [None, output("invented"), *(each.value.id for each in seen)]
+                return replace(
+                    message, value=self.random.choice(values), round=message.round + self.random.choice([0, 0, 0, 1, 7])
+                )
+            case Status():
+                return replace(message, height=max(message.height - 1, 1))
+            case Sync():
+                return replace(message, messages=())
+        return message

@@ -1,0 +1,49 @@
+"""What all replicas of a Tendermint chain have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from consensus.quorum import QuorumSystem
+
+DigestPlace: TypeAlias = Literal["next-header", "proposal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TendermintConfig:
+    """What all replicas of a chain have in common.
+
+    Args:
+        quorum: who votes with which weight; `vote_keeper.two_thirds` gives Tendermint's own.
+        digest: where the output of a height stands. `next-header`: in the header of the next one, as in CometBFT, so
+            that a height is committed before anybody knows whether its outputs agree. `proposal`: in the proposal
+            itself, so that votes name it.
+        timeout_ns: the timeout of each step in the first round of a height.
+        timeout_max_ns: the cap of that time, which grows by the first with each round.
+
+    Example:
+        >>> from consensus.tendermint.vote_keeper import two_thirds
+        >>> config = TendermintConfig(quorum=two_thirds((1, 1, 1, 1)), timeout_ns=10, timeout_max_ns=25)
+        >>> [config.timeout_of(round) for round in range(4)], [config.proposer(1, round) for round in range(5)]
+        ([10, 20, 25, 25], [0, 1, 2, 3, 0])
+    """
+
+    quorum: QuorumSystem
+    digest: DigestPlace = "next-header"
+    timeout_ns: int = 1_000_000_000
+    timeout_max_ns: int = 64_000_000_000
+
+    def __post_init__(self) -> None:
+        if self.timeout_ns < 1:
+            raise ValueError(f"timeout_ns is {self.timeout_ns}; at least 1")
+        if self.timeout_max_ns < self.timeout_ns:
+            raise ValueError(f"timeout_max_ns is {self.timeout_max_ns}; at least timeout_ns, {self.timeout_ns}")
+
+    def proposer(self, height: int, round_: int) -> int:
+        """Who proposes: the replicas in turn, one further with each height and each round."""
+        return (height - 1 + round_) % self.quorum.replicas
+
+    def timeout_of(self, round_: int) -> int:
+        """How long a step of a round is waited for, in ns."""
+        return min(self.timeout_ns * (round_ + 1), self.timeout_max_ns)

@@ -1,0 +1,89 @@
+"""What a replica knows of the height that it votes on: proposals, votes, and what it computed itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from consensus.quorum import QuorumSystem
+from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Value
+from consensus.tendermint.round_state import ValueId
+from consensus.tendermint.vote_keeper import VoteKeeper, VoteType
+
+PROPOSALS_MAX = 2
+"""How many proposals of one round are kept: the second shows that its proposer equivocates."""
+
+
+@dataclass(slots=True)
+class HeightLog:
+    """One height.
+
+    Attributes:
+        votes: all votes of the rounds that are remembered.
+        proposals: those of each round, in order of arrival; the first of a round is voted on.
+        values: what proposals named, by what votes name.
+        outputs: for each block what this replica computed, by the round in which it did.
+    """
+
+    height: int
+    quorum: QuorumSystem
+    votes: VoteKeeper = field(init=False)
+    proposals: dict[int, list[Proposal]] = field(default_factory=dict)
+    values: dict[ValueId, Value] = field(default_factory=dict)
+    outputs: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.votes = VoteKeeper(self.quorum)
+
+    def add_proposal(self, proposal: Proposal) -> bool:
+        """Note a proposal; False if it is known, or one too many."""
+        known = self.proposals.setdefault(proposal.round, [])
+        if len(known) >= PROPOSALS_MAX or any(each.value == proposal.value for each in known):
+            return False
+        known.append(proposal)
+        self.values.setdefault(proposal.value.id, proposal.value)
+        return True
+
+    def first_proposal(self, round_: int) -> Proposal | None:
+        """What a round votes on."""
+        known = self.proposals.get(round_)
+        return known[0] if known else None
+
+    def proposal_of(self, round_: int, value: ValueId) -> Proposal | None:
+        """The proposal of a value in a round."""
+        return next((each for each in self.proposals.get(round_, ()) if each.value.id == value), None)
+
+    def polka(self, round_: int) -> ValueId | None:
+        """The value that two thirds prevoted in a round, by the votes seen here."""
+        votes = self.votes.rounds.get(round_)
+        return None if votes is None else votes.ballots[VoteType.PREVOTE].certified
+
+    def polka_voters(self, round_: int, value: ValueId) -> tuple[int, ...]:
+        """Who prevoted a value in a round."""
+        return self.votes.rounds[round_].ballots[VoteType.PREVOTE].voters(value)
+
+    def certificate(self) -> CommitCertificate | None:
+        """The certificate of a commit, if two thirds precommitted a value whose proposal is known."""
+        for round_, votes in self.votes.rounds.items():
+            ballot = votes.ballots[VoteType.PRECOMMIT]
+            if ballot.certified is not None and ballot.certified in self.values:
+                return CommitCertificate(round_, self.values[ballot.certified], ballot.voters(ballot.certified))
+        return None
+
+    def messages(self, rounds: Iterable[int]) -> Iterator[Signed]:
+        """What was said in some rounds, to hand it on."""
+        for round_ in sorted(set(rounds)):
+            yield from self.proposals.get(round_, ())
+            votes = self.votes.rounds.get(round_)
+            if votes is not None:
+                for voter, value in sorted(votes.ballots[VoteType.PREVOTE].votes.items()):
+                    yield Prevote(voter, self.height, round_, value)
+                for voter, value in sorted(votes.ballots[VoteType.PRECOMMIT].votes.items()):
+                    yield Precommit(voter, self.height, round_, value)
+
+    def forget_before(self, round_: int, kept: Iterable[ValueId | None]) -> None:
+        """Drop the rounds below one, and the values that are named nowhere else, but for some."""
+        self.votes.rounds = {at: votes for at, votes in self.votes.rounds.items() if at >= round_}
+        self.proposals = {at: known for at, known in self.proposals.items() if at >= round_}
+        named = {each.value.id for known in self.proposals.values() for each in known} | set(kept)
+        self.values = {value: known for value, known in self.values.items() if value in named}

@@ -1,0 +1,130 @@
+"""What one validator remembers of one height, and what the rules of the paper ask for and say.
+
+After Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus" (arXiv:1807.04938), Algorithm 1; line numbers
+are those of that algorithm. All of it is frozen: the rules make a new state from an old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+NO_ROUND = -1
+"""Before the first round; also the round of a lock that is not there."""
+
+ValueId: TypeAlias = bytes
+"""What votes name: the digest of a proposed value. None in the place of one is nil."""
+
+
+class Step(Enum):
+    """Where in a round a validator stands. `UNSTARTED`: a round is left, and the next one has not begun."""
+
+    NONE = "none"
+    UNSTARTED = "unstarted"
+    PROPOSE = "propose"
+    PREVOTE = "prevote"
+    PRECOMMIT = "precommit"
+    COMMIT = "commit"
+
+
+class Timeout(Enum):
+    """The timeouts of a round."""
+
+    PROPOSE = "propose"
+    PREVOTE = "prevote"
+    PRECOMMIT = "precommit"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """The variables of Algorithm 1, lines 1 to 9.
+
+    Attributes:
+        height: which height this is about.
+        round: the round begun last; -1 before the first.
+        step: where in it.
+        locked_value, locked_round: what this validator precommitted last; it prevotes nothing else without a later
+            polka.
+        valid_value, valid_round: the last value known to have a polka; what it proposes when its turn comes.
+
+    Example:
+        >>> RoundState(height=1).step
+        <Step.NONE: 'none'>
+    """
+
+    height: int
+    round: int = NO_ROUND
+    step: Step = Step.NONE
+    locked_value: ValueId | None = None
+    locked_round: int = NO_ROUND
+    valid_value: ValueId | None = None
+    valid_round: int = NO_ROUND
+
+
+# --- what a rule says ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Broadcast a proposal. `valid_round` is where the value had its polka, or -1 for a value of one's own."""
+
+    round: int
+    value: ValueId
+    valid_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetValue:
+    """Ask for a value to propose, and schedule the timeout of the propose step: asking takes time."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class CastPrevote:
+    """Broadcast a prevote; None is nil."""
+
+    round: int
+    value: ValueId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CastPrecommit:
+    """Broadcast a precommit; None is nil."""
+
+    round: int
+    value: ValueId | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecideValue:
+    """The value is decided, by the precommits of this round."""
+
+    round: int
+    value: ValueId
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Start a timeout of a round."""
+
+    timeout: Timeout
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkipTo:
+    """Leave this round; the next to begin is this one."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This input is not allowed in this state: the state stays, nothing is sent."""
+
+    why: str
+
+
+Output: TypeAlias = Propose | GetValue | CastPrevote | CastPrecommit | DecideValue | Schedule | SkipTo | Refused

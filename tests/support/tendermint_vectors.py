@@ -1,0 +1,203 @@
+"""Steps of Tendermint written down by others, and the words in which they are written.
+
+The folder is `LASTBIT_CONFORMANCE`, or `shared/conformance` beside the checkout; its README describes the format.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from consensus.tendermint import events, round_state
+from consensus.tendermint.round_state import RoundState, Step, Timeout, ValueId
+from consensus.tendermint.vote_keeper import RoundVotes, Tally, Threshold, Vote, VoteKeeper, VoteType, two_thirds
+
+Row = dict[str, Any]
+
+
+def folder() -> Path:
+    beside = Path(__file__).parents[2] / ".." / "shared" / "conformance"
+    return Path(os.environ.get("LASTBIT_CONFORMANCE", beside)) / "tendermint"
+
+
+def rows(pattern: str) -> Iterator[Row]:
+    """The rows of all files whose name fits."""
+    for path in sorted(folder().glob(pattern)):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+def value_of(found: Any) -> ValueId | None:
+    """A value stands alone or as {"Val": ...}; "Nil" is nil."""
+    text = found["Val"] if isinstance(found, dict) else found
+    return None if text == "Nil" else text.encode()
+
+
+def named(found: Any) -> tuple[str, Any]:
+    """A constructor and its argument: a bare word has none."""
+    return (found, None) if isinstance(found, str) else next(iter(found.items()))
+
+
+# --- the state machine --------------------------------------------------------------------------------------------
+
+
+def state_of(row: Row) -> RoundState:
+    return RoundState(
+        height=row["height"],
+        round=row["round"],
+        step=Step.NONE if row["step"] == "NoStep" else Step[row["step"].removesuffix("Step").upper()],
+        locked_value=value_of(row["lockedValue"]),
+        locked_round=row["lockedRound"],
+        valid_value=value_of(row["validValue"]),
+        valid_round=row["validRound"],
+    )
+
+
+def event_of(found: Any) -> events.Event:
+    name, argument = named(found)
+    match name:
+        case "NewRoundCInput" | "NewRoundProposerCInput":
+            return events.StartRound(argument, is_proposer="Proposer" in name)
+        case "ProposeValueCInput":
+            return events.ValueReady(_value(argument))
+        case "ProposalCInput":
+            return events.ProposalReceived(_value(argument[1]))  # the round before it is not looked at
+        case "ProposalInvalidCInput":
+            return events.InvalidProposal()
+        case "ProposalAndPolkaPreviousAndValidCInput":
+            return events.ProposalWithEarlierPolka(_value(argument[0]), argument[1])
+        case "ProposalAndPolkaAndInvalidCInput":
+            return events.InvalidProposalWithPolka()
+        case "ProposalAndPolkaAndValidCInput":
+            return events.ProposalWithPolka(_value(argument))
+        case "ProposalAndCommitAndValidCInput":
+            return events.ProposalWithPrecommits(argument[0], _value(argument[1]))
+        case "RoundSkipCInput":
+            return events.RoundSkip(argument)
+        case "PolkaAnyCInput" | "PolkaNilCInput" | "PrecommitAnyCInput":
+            return {"PolkaAny": events.PolkaAny, "PolkaNil": events.PolkaNil, "PrecommitAny": events.PrecommitAny}[
+                name.removesuffix("CInput")
+            ]()
+    kind = name.removeprefix("Timeout").removesuffix("CInput")
+    return events.TimedOut(Timeout[kind.upper()], height=argument[0], round=argument[1])
+
+
+def _value(found: Any) -> ValueId:
+    value = value_of(found)
+    assert value is not None
+    return value
+
+
+def output_of(found: Any, pre: Row) -> round_state.Output | None:
+    """What is to be said. Its height and sender are those of the state, and are checked here."""
+    name, argument = named(found)
+    if isinstance(argument, dict) and "srcAddress" in argument:
+        assert (argument["srcAddress"], argument["height"]) == (pre["p"], pre["height"])
+    match name:
+        case "NoConsensusOutput":
+            return None
+        case "ErrorOutput":
+            return round_state.Refused("")
+        case "ProposalOutput":
+            return round_state.Propose(argument["round"], _value(argument["proposal"]), argument["validRound"])
+        case "GetValueAndScheduleTimeoutOutput":
+            assert (argument[0], argument[2]) == (pre["height"], "ProposeTimeout")
+            return round_state.GetValue(argument[1])
+        case "VoteOutput":
+            cast = round_state.CastPrevote if argument["voteType"] == "Prevote" else round_state.CastPrecommit
+            return cast(argument["round"], value_of(argument["valueId"]))
+        case "TimeoutOutput":
+            return round_state.Schedule(Timeout[argument[1].removesuffix("Timeout").upper()], argument[0])
+        case "DecidedOutput":
+            return round_state.DecideValue(argument[0], _value(argument[1]))
+        case "SkipRoundOutput":
+            return round_state.SkipTo(argument)
+    raise AssertionError(f"an unknown output: {name}")
+
+
+# --- the vote keeper ----------------------------------------------------------------------------------------------
+
+_BUCKETS = {VoteType.PREVOTE: "prevotes", VoteType.PRECOMMIT: "precommits"}
+
+
+class Keeper:
+    """A vote keeper in the words of the vectors: validators have names."""
+
+    def __init__(self, pre: Row) -> None:
+        self.names = sorted(pre["validatorSet"])
+        self.keeper = VoteKeeper(two_thirds(tuple(pre["validatorSet"][name] for name in self.names)))
+        self.keeper.evidence = [tuple(map(self.vote, votes)) for votes in pre["evidence"]]
+        for round_, found in pre["rounds"].items():
+            self.keeper.rounds[int(round_)] = self._round(found)
+
+    def vote(self, found: Row) -> Vote:
+        kind = VoteType[found["voteType"].upper()]
+        return Vote(self.names.index(found["srcAddress"]), kind, found["round"], value_of(found["valueId"]))
+
+    def threshold(self, found: Any) -> Threshold | None:
+        name, argument = named(found)
+        tally = {
+            "PolkaAnyVKOutput": Tally.POLKA_ANY,
+            "PolkaNilVKOutput": Tally.POLKA_NIL,
+            "PolkaValueVKOutput": Tally.POLKA_VALUE,
+            "PrecommitAnyVKOutput": Tally.PRECOMMIT_ANY,
+            "PrecommitValueVKOutput": Tally.PRECOMMIT_VALUE,
+            "SkipVKOutput": Tally.SKIP,
+        }.get(name)
+        if tally is None:
+            assert name == "NoVKOutput"
+            return None
+        return (
+            Threshold(tally, argument[0], value_of(argument[1]))
+            if isinstance(argument, list)
+            else Threshold(tally, argument)
+        )
+
+    def _round(self, found: Row) -> RoundVotes:
+        votes = RoundVotes.empty(self.keeper.quorum)
+        votes.emitted = [threshold for each in found["emittedOutputs"] if (threshold := self.threshold(each))]
+        for kind, name in _BUCKETS.items():
+            bucket = found[name]
+            votes.received[kind] = list(map(self.vote, bucket["receivedVotes"]))
+            for vote in self._counted(votes.received[kind], weights_of(bucket)):
+                votes.ballots[kind].add(vote.validator, vote.value)
+        return votes
+
+    def _counted(self, received: list[Vote], weights: dict[ValueId | None, int]) -> tuple[Vote, ...]:
+        """Of an equivocator's votes one was counted; the vectors say which by the weights alone."""
+        own = {vote.validator: [each for each in received if each.validator == vote.validator] for vote in received}
+        for chosen in product(*own.values()):
+            behind: dict[ValueId | None, int] = {}
+            for vote in chosen:
+                behind[vote.value] = behind.get(vote.value, 0) + self.keeper.quorum.weights[vote.validator]
+            if behind == weights:
+                return chosen
+        raise AssertionError("no choice of votes gives these weights")
+
+    def assert_is(self, post: Row) -> None:
+        """Is this the state that the vectors describe?"""
+        evidence = {frozenset(map(self.vote, votes)) for votes in post["evidence"]}
+        assert set(map(frozenset, self.keeper.evidence)) == evidence
+        assert set(self.keeper.rounds) == set(map(int, post["rounds"]))
+        for round_, found in post["rounds"].items():
+            votes = self.keeper.rounds[int(round_)]
+            assert set(votes.emitted) == set(map(self.threshold, found["emittedOutputs"]))
+            assert {self.names[voter] for voter in votes.voters} == set(found["votesAddressesWeights"])
+            for kind, name in _BUCKETS.items():
+                bucket, ballot = found[name], votes.ballots[kind]
+                assert sorted(map(repr, votes.received[kind])) == sorted(
+                    repr(self.vote(each)) for each in bucket["receivedVotes"]
+                )
+                assert ballot.weight == weights_of(bucket)
+                assert {self.names[voter] for voter in ballot.votes} == set(bucket["votesAddresses"])
+                assert ballot.quorum.total == bucket["totalWeight"]
+
+
+def weights_of(bucket: Row) -> dict[ValueId | None, int]:
+    """The weight behind each value; its key is the value as JSON text."""
+    return {value_of(json.loads(key)): weight for key, weight in bucket["valuesWeights"].items() if weight}
