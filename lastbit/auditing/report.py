@@ -226,17 +226,15 @@ def _flips(audit: Audit, layout: Layout) -> Iterator[str]:
 
 
 def _rounding(audit: Audit, layout: Layout) -> Iterator[str]:
-    told = [each for each in audit.profiles if each.rounding is not None]
+    told = [(each.name, each.rounding) for each in audit.profiles if each.rounding is not None]
     if told:
         yield layout.line("  ", "Added in double precision and rounded once: does another order show?", indent=2)
-    for each in told:
-        yield layout.row(each.name, rounding_told(each.rounding))
+    for name, found in told:
+        yield layout.row(name, rounding_told(found))
 
 
-def rounding_told(found: RoundingChance | None) -> str:
+def rounding_told(found: RoundingChance) -> str:
     """How often another order shows in sums that are rounded once, in one line."""
-    if found is None:
-        return ""
     seen = f"{found.rounded_otherwise:,} of {round(found.inputs * found.sums):,} sums did here"
     chance = f"on {found.per_answer:.2g} of the answers (95 %: {found.low:.2g} to {found.high:.2g}), estimated"
     return f"{chance} from how near sums lie to where they round the other way; {seen}, which proves nothing"
