@@ -93,13 +93,52 @@ class Execute(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decide(msgspec.Struct, frozen=True, gc=False):
-    """A height is decided, in order of height. `voters` hold the commit certificate, `state` is the chain's digest."""
+    """A height is decided, in order of height. `voters` hold the commit certificate, `state` is the chain's digest.
+
+    Where votes name no output, since replicas order first and compare their outputs later, `output` is empty, and
+    `Certify` follows.
+    """
 
     block: Block
     output: bytes
     view: int
     voters: tuple[int, ...]
     state: bytes
+
+
+class Certify(msgspec.Struct, frozen=True, gc=False):
+    """A quorum stands behind one output of a decided height; `voters` hold the certificate. In order of height.
+
+    Never said where votes name the output: then `Decide` says it all.
+    """
+
+    height: int
+    output: bytes
+    voters: tuple[int, ...]
+
+
+class Resync(msgspec.Struct, frozen=True, gc=False):
+    """This replica drops its own state and takes the certified one after `height` over from others, which takes time.
+
+    What it executed above that height, or is executing, is void: it asks for it anew.
+    """
+
+    height: int
+    output: bytes
+
+
+class Outvoted(msgspec.Struct, frozen=True, gc=False):
+    """A quorum stands behind another output than this replica's at `height`: it halts itself, for good."""
+
+    height: int
+    view: int
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """Tell the clients this replica's answer to a block that is ordered; they believe so many equal ones."""
+
+    block: Block
+    output: bytes
 
 
 class Adopt(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +163,21 @@ class Halt(msgspec.Struct, frozen=True, gc=False):
     view: int
 
 
-Effect: TypeAlias = Broadcast | Send | SetTimer | CancelTimer | Execute | Decide | Adopt | Abandon | Halt
+Effect: TypeAlias = (
+    Broadcast
+    | Send
+    | SetTimer
+    | CancelTimer
+    | Execute
+    | Decide
+    | Certify
+    | Resync
+    | Outvoted
+    | Reply
+    | Adopt
+    | Abandon
+    | Halt
+)
 Effects: TypeAlias = tuple[Effect, ...]
 
 BlockSource: TypeAlias = Callable[[int], Block | None]

@@ -21,6 +21,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
+from consensus.machine import Machine
 from consensus.pbft.checkpoints import CheckpointLog
 from consensus.pbft.config import PbftConfig
 from consensus.pbft.early import EarlyVotes
@@ -51,7 +52,6 @@ from consensus.protocol import (
     Broadcast,
     CancelTimer,
     Decide,
-    Effect,
     Effects,
     Execute,
     Halt,
@@ -68,10 +68,11 @@ def next_state(state: bytes, block: bytes, output: bytes) -> bytes:
     return sha256(state + block + output).digest()
 
 
-class Pbft:
+class Pbft(Machine):
     """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks."""
 
     def __init__(self, replica: int, config: PbftConfig, source: BlockSource) -> None:
+        super().__init__()
         self.id = replica
         self.config = config
         self.quorum = config.quorum
@@ -91,7 +92,6 @@ class Pbft:
         self._early = EarlyVotes(3 * config.watermark_window)  # as many as one sender can cast in one view
         self._views_without_progress = 0
         self._has_asked = False
-        self._effects: list[Effect] = []
 
     # --- inputs -------------------------------------------------------------------------------------------
 
@@ -479,21 +479,6 @@ class Pbft:
         waits = (self.halt_at is None or next_height < self.halt_at) and self.source(next_height) is not None
         self._has_asked = False
         self._emit(SetTimer(self._timeout_ns // 2) if waits else CancelTimer())
-
-    def _emit(self, effect: Effect) -> None:
-        self._effects.append(effect)
-
-    def _drain(self) -> Effects:
-        if not self._effects:
-            return ()
-        effects = tuple(self._effects)
-        self._effects.clear()
-        return effects
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pbft) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]  # a replica changes; it is compared, never a key
 
     _HANDLERS: ClassVar[dict[type, Callable[[Pbft, Any], None]]] = {
         PrePrepare: _on_pre_prepare,

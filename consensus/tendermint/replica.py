@@ -22,6 +22,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
+from consensus.machine import Machine
 from consensus.pbft.new_view import is_asked_for
 from consensus.protocol import (
     Abandon,
@@ -30,7 +31,6 @@ from consensus.protocol import (
     Broadcast,
     CancelTimer,
     Decide,
-    Effect,
     Effects,
     Execute,
     Halt,
@@ -108,10 +108,11 @@ def next_state(state: bytes, value: ValueId) -> bytes:
     return sha256(state + value).digest()
 
 
-class Tendermint:
+class Tendermint(Machine):
     """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks."""
 
     def __init__(self, replica: int, config: TendermintConfig, source: BlockSource) -> None:
+        super().__init__()
         self.id = replica
         self.config = config
         self.quorum = config.quorum
@@ -134,7 +135,6 @@ class Tendermint:
         self._far = FarVotes(config.quorum)
         self._asked_at = 0  # the height at which this replica last asked who is ahead
         self._armed: tuple[Timeout | None, int, int] | None = None
-        self._effects: list[Effect] = []
 
     # --- inputs -------------------------------------------------------------------------------------------
 
@@ -491,21 +491,6 @@ class Tendermint:
         elif state.step is Step.PREVOTE and Timeout.PREVOTE in self._scheduled:
             timeout = Timeout.PREVOTE
         return timeout, state.height, state.round
-
-    def _emit(self, effect: Effect) -> None:
-        self._effects.append(effect)
-
-    def _drain(self) -> Effects:
-        if not self._effects:
-            return ()
-        effects = tuple(self._effects)
-        self._effects.clear()
-        return effects
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tendermint) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]  # a replica changes; it is compared, never a key
 
     _HANDLERS: ClassVar[dict[type, Callable[[Tendermint, Any], None]]] = {
         Proposal: _on_proposal,
