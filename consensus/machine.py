@@ -22,6 +22,6 @@ class Machine:
         return effects
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(self) == vars(other)
+        return isinstance(other, Machine) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]  # a replica changes; it is compared, never a key
