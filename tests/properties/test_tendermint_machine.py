@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.cluster import output
 from support.tendermint_cluster import TendermintCluster, tendermint
 
-from consensus.protocol import Block, Broadcast, CancelTimer, Decide, Execute, Message, Send, SetTimer
+from consensus.protocol import Block, Broadcast, CancelTimer, Certify, Decide, Execute, Message, Send, SetTimer
 from consensus.tendermint.messages import Precommit, Prevote, Proposal, Value
 
 LIAR = 3
@@ -69,6 +69,8 @@ class TendermintSteps(RuleBasedStateMachine):
                     assert block.height not in self.books.decided[replica]
                     self.books.decided[replica][block.height] = effect
                     self.books.watch.decided(replica, effect, 0)
+                case Certify() if replica != LIAR:
+                    self.books.certified[replica].append(effect)
 
     def send(self, sender: int, receiver: int, message: Message) -> None:
         if sender != receiver:

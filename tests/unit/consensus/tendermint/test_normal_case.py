@@ -10,7 +10,7 @@ from support.cluster import MS, output
 from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
 
-from consensus.protocol import Block, Decide, Execute
+from consensus.protocol import Block, Certify, Decide, Execute
 from consensus.tendermint import TendermintConfig
 from consensus.tendermint.messages import NO_OUTPUT, Precommit, Prevote, Proposal, Value
 from consensus.tendermint.vote_keeper import two_thirds
@@ -55,7 +55,7 @@ def test_a_proposal_is_executed_then_prevoted_then_precommitted_on_a_polka_and_d
     assert solo.of(Decide) == []
     solo.precommits((1,), solo.value())
     (decide,) = solo.of(Decide)
-    assert (decide.block, decide.output, decide.view, decide.voters) == (solo.block(1), NO_OUTPUT, 0, (0, 1, 3))
+    assert (decide.block, decide.output, decide.view, decide.voters) == (solo.block(1), b"", 0, (0, 1, 3))
 
 
 def test_six_replicas_need_five() -> None:
@@ -69,8 +69,25 @@ def test_six_replicas_need_five() -> None:
 
 def test_the_header_states_the_output_of_the_height_before() -> None:
     cluster = TendermintCluster(tendermint(), blocks=3, answer=lambda replica, block, view: output(f"{block.height}"))
-    decided = cluster.run().decided[0]
-    assert [decided[height].output for height in (1, 2, 3)] == [NO_OUTPUT, output("1"), output("2")]
+    cluster.run()
+    proposals = {message.height: message.value for _, _, message in cluster.sent if isinstance(message, Proposal)}
+    assert [proposals[height].digest for height in (1, 2, 3)] == [NO_OUTPUT, output("1"), output("2")]
+
+
+def test_a_decision_names_no_output_and_the_next_one_certifies_it_first() -> None:
+    solo = TendermintSolo()
+    solo.decide(1, 2)
+    said = [effect for effect in solo.effects if isinstance(effect, Decide | Certify)]
+    assert [(type(effect), effect.output) for effect in said] == [
+        (Decide, b""),
+        (Certify, output("same")),
+        (Decide, b""),
+    ]
+    assert solo.protocol.certified == 1
+    solo.accept(3)
+    solo.prevotes((0, 1), solo.value(3), 3)
+    solo.precommits((0, 2), solo.value(3), 3)
+    assert solo.of(Certify)[-1] == Certify(2, output("same"), (0, 2, 3)), "by those who decided the height after it"
 
 
 def test_the_proposal_states_its_own_output_where_the_configuration_says_so() -> None:
@@ -79,6 +96,8 @@ def test_the_proposal_states_its_own_output_where_the_configuration_says_so() ->
     )
     decided = cluster.run().decided[0]
     assert [decided[height].output for height in (1, 2)] == [output("1"), output("2")]
+    assert cluster.certified == [[]] * 4
+    assert cluster.inner[0].certified == 2
 
 
 # --- outputs that differ --------------------------------------------------------------------------------------
@@ -124,7 +143,11 @@ def test_who_is_outvoted_halts_and_the_others_go_on(digest: str, halted_at: int,
     cluster.run(until_ns=20_000 * MS)
     assert cluster.halted == {minority: halted_at}
     assert cluster.heights() == [halted_at - 1 if replica == minority else 8 for replica in range(4)]
-    assert [halt.height for halt in cluster.halts] == [halted_at]
+    assert [outvoted.height for outvoted in cluster.outvoted] == [halted_at]
+    assert cluster.halts == []
+    assert {certify.height for certify in cluster.certified[minority]} == set(
+        range(1, 3 if digest == "next-header" else 1)
+    )
     cluster.check_no_fork()
     cluster.check_honest_votes()
 
