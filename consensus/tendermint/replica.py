@@ -8,8 +8,8 @@ What follows from that:
 
 - Replicas whose outputs differ commit a height together and find out at the next one: a decision names no output, and
   the next one certifies it.
-- Who is outvoted, because a block that states another output than its own gets two thirds of the precommits, says so
-  and halts.
+- Who is outvoted, because a block that states another output than its own gets two thirds of the precommits, halts,
+  or takes the state that goes with theirs over, as the configuration says.
 - Where no output has two thirds behind it nobody halts: rounds end in nil, and the next proposer tries, without end.
 
 The paper presumes gossip: what one correct replica has, all have in the end. Here messages may be lost, so a replica
@@ -38,6 +38,7 @@ from consensus.protocol import (
     Execute,
     Message,
     Outvoted,
+    Resync,
     Send,
     SetTimer,
 )
@@ -425,7 +426,7 @@ class Tendermint(Machine):
             self._execute_decided(certificate)
             return
         self._pending = None
-        if not agrees:
+        if not agrees and self.config.outvoted == "halt":
             self.halt_at = value.block.height
             self._emit(Outvoted(value.block.height, certificate.round))
             return
@@ -437,9 +438,13 @@ class Tendermint(Machine):
             self.certified = self.decided
         else:
             self._certify_before(certificate)
-            self._own = outputs.get(certificate.round)
+            if not agrees:
+                self._resync(self.certified, value.digest)
+            self._own = outputs.get(certificate.round) if agrees else None  # from the wrong state is from none
             output = b""
         self._emit(Decide(value.block, output, certificate.round, certificate.voters, self.state))
+        if is_stated_here and not agrees:
+            self._resync(self.decided, value.digest)
         if self._own is None:
             self._execute_decided(certificate)
         else:
@@ -450,6 +455,10 @@ class Tendermint(Machine):
         self.certified = certificate.height - 1
         if self.certified:  # no output comes before the first height
             self._emit(Certify(self.certified, certificate.value.digest, certificate.voters))
+
+    def _resync(self, height: int, output: bytes) -> None:
+        self._executing.clear()
+        self._emit(Resync(height, output))
 
     def _execute_decided(self, certificate: CommitCertificate) -> None:
         self._execute(certificate.value.block, certificate.round)

@@ -8,7 +8,7 @@ from typing import Any
 
 from support.cluster import MS, Cluster
 
-from consensus.protocol import Certify, Outvoted
+from consensus.protocol import Certify, Outvoted, Resync
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import NO_OUTPUT, Precommit, Prevote, Proposal, Signed, Sync, Value
 from consensus.tendermint.vote_keeper import two_thirds
@@ -25,6 +25,7 @@ class TendermintCluster(Cluster):
         super().__post_init__()
         self.certified: list[list[Certify]] = [[] for _ in range(self.n)]
         self.outvoted: list[Outvoted] = []
+        self.resynced: list[list[Resync]] = [[] for _ in range(self.n)]
 
     def _do(self, replica: int, effects: tuple[object, ...]) -> None:
         for effect in effects:
@@ -32,6 +33,9 @@ class TendermintCluster(Cluster):
                 self.certified[replica].append(effect)
             elif isinstance(effect, Outvoted):
                 self.outvoted.append(effect)
+            elif isinstance(effect, Resync):
+                self.resynced[replica].append(effect)
+                self._lives[replica] += 1  # what it was executing is void
             else:
                 super()._do(replica, (effect,))
 
@@ -76,8 +80,11 @@ class TendermintCluster(Cluster):
                 polkas = (prevoters.get((height, at, vote), set()) for at in range(round_, later))
                 assert any(map(self.could_be_a_quorum, polkas)), f"replica {replica} broke its lock"
 
-    def check_halts(self) -> None:
-        """Who halted was outvoted: two thirds precommitted, in one round, a value that states another output."""
+    def check_outvoted(self) -> None:
+        """Who halted was outvoted: two thirds precommitted, in one round, a value that states another output.
+
+        And who went on computed what is certified, or took the state over that goes with it.
+        """
         precommits: dict[tuple[int, int, bytes], set[int]] = {}
         values = {message.value.id: message.value for message in self.said() if isinstance(message, Proposal)}
         for message in self.said():
@@ -95,8 +102,10 @@ class TendermintCluster(Cluster):
             (value,) = set(outvoted_by)
             assert not self.is_own(replica, value), f"replica {replica} halted though its output was stated"
         for replica in self.honest:
-            for height, output in self.outputs(replica):
-                assert self.computed(replica, height, output), f"replica {replica} should have halted"
+            others = [each for each in self.outputs(replica) if not self.computed(replica, *each)]
+            resynced = [(resync.height, resync.output) for resync in self.resynced[replica]]
+            assert resynced == others, f"replica {replica} should have halted, or taken the state over"
+            assert not resynced or self.config.outvoted == "resync"
 
     def is_own(self, replica: int, value: Value) -> bool:
         """Does a value state what this replica itself computed, in whatever round?"""
