@@ -17,17 +17,15 @@ from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
 from lastbit.carried_state import CarriedState
 from lastbit.causes import Facts, find_cause
+from lastbit.conditions import crashes_of, latency_of, partitions_of
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
 from lastbit.scenario import Scenario
-from lastbit.scenario.network import ConstantLatency, LognormalLatency, UniformLatency
 from lastbit.scenario.tables import Chain
 from lastbit.stall_watch import StallSeen, StallWatch
 from lastbit.timing import Timing, timing_of
 from replicas.replica import Replica
-from simcore.faults import Crash, Partition
-from simcore.latency import Constant, Latency, LogNormal, Matrix, Uniform
 from simcore.network import Network
 from simcore.streams import Streams
 from simcore.trace import TraceWriter
@@ -286,39 +284,3 @@ def block_requests(chain: Chain, height: int) -> tuple[int, ...]:
     """The requests that the chain wants answered at a height: each one of the run is asked for once."""
     first = (height - 1) * chain.requests_per_block
     return tuple(range(first, first + chain.requests_per_block))
-
-
-def latency_of(scenario: Scenario) -> Latency:
-    """The latency model of a scenario."""
-    match scenario.network.latency:
-        case ConstantLatency() as constant:
-            return Constant(constant.latency_ns)
-        case UniformLatency() as uniform:
-            return Uniform(uniform.low_ns, uniform.high_ns)
-        case LognormalLatency() as lognormal:
-            return LogNormal(lognormal.median_ns, lognormal.sigma)
-        case matrix:
-            return Matrix(matrix.latency_ns)
-
-
-def crashes_of(scenario: Scenario) -> tuple[Crash, ...]:
-    """When replicas are down."""
-    return tuple(Crash(replica=each.replica, from_ns=each.from_ns, until_ns=each.until_ns) for each in scenario.crash)
-
-
-def partitions_of(scenario: Scenario) -> tuple[Partition, ...]:
-    """When replicas are apart: those that no group names form one more group."""
-    return tuple(
-        Partition(
-            groups=_all_groups(each.groups, scenario.chain.replicas),
-            from_ns=each.from_ns,
-            until_ns=each.until_ns,
-        )
-        for each in scenario.network.partition
-    )
-
-
-def _all_groups(named: tuple[tuple[int, ...], ...], replicas: int) -> tuple[frozenset[int], ...]:
-    groups = [frozenset(group) for group in named if group]
-    rest = frozenset(range(replicas)).difference(*groups)
-    return (*groups, rest) if rest else tuple(groups)
