@@ -226,9 +226,11 @@ class Simulation:
         return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
 
     def _stalled_height(self) -> int:
-        """The next height of the chain; where it is done, the next one of whoever is behind."""
+        """The next height of the chain; where all are ordered, of whoever is behind, or to be certified."""
         chain, target = self.observation.chain, self.scenario.chain.blocks
-        return chain.tip + 1 if chain.tip < target else min(chain.frontier + 1, target)
+        if chain.tip < target:
+            return chain.tip + 1
+        return chain.frontier + 1 if chain.frontier < target else chain.certified.tip + 1
 
     def _facts(self, height: int, verdict: Verdict | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
