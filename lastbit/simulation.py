@@ -15,9 +15,10 @@ from functools import lru_cache, partial
 from consensus.behaviours import BEHAVIOURS
 from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
-from lastbit.carried_state import CarriedState
+from lastbit.carried_state import CarriedState, StateArchive
 from lastbit.causes import Facts, find_cause
 from lastbit.conditions import crashes_of, latency_of, partitions_of
+from lastbit.fleet import feedback_of
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
@@ -98,6 +99,7 @@ class Simulation:
             partitions=partitions_of(scenario),
         )
         self.source = self._source()
+        self.archive = StateArchive()
         self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
         receive.extend(node.protocol.receive for node in self.nodes)
@@ -199,8 +201,12 @@ class Simulation:
             self.observation,
             message_kinds=self.kind.messages,
             resync_ns=self.timing.resync_ns,
-            carried=CarriedState() if self.scenario.state is not None else None,
+            carried=self._carried(replica),
         )
+
+    def _carried(self, replica: Replica) -> CarriedState | None:
+        state = self.scenario.state
+        return None if state is None else CarriedState(replica, self.archive, feedback_of(state))
 
     def _schedule_crashes(self) -> None:
         # In order of time: where one window ends as the next begins, the replica goes down last.
