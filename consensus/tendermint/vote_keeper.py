@@ -127,15 +127,14 @@ class VoteKeeper:
         self, vote: Vote, votes: RoundVotes, ballot: Ballot[ValueId | None], current_round: int
     ) -> Threshold | None:
         if vote.round > current_round and 3 * self.quorum.weight_of(votes.voters) > self.quorum.total:
-            reached: Threshold | None = Threshold(Tally.SKIP, vote.round)
-        else:
-            reached = self._reached(vote, ballot)
-        if reached is None:
+            skip = Threshold(Tally.SKIP, vote.round)
+            if skip not in votes.emitted:
+                votes.emitted.append(skip)
+            return skip
+        reached = self._reached(vote, ballot)
+        if reached is None or reached in votes.emitted:
             return None
-        if reached not in votes.emitted:
-            votes.emitted.append(reached)
-        elif reached.tally is not Tally.SKIP:
-            return None
+        votes.emitted.append(reached)
         return reached
 
     def _reached(self, vote: Vote, ballot: Ballot[ValueId | None]) -> Threshold | None:

@@ -196,11 +196,14 @@ class Voting(Machine, ABC):
         if message.height != self.round_state.height or not self._is_voting:
             self._keep_for_later(message)
             return
-        round_ = self.round_state.round
-        is_near = max(round_ - ROUNDS_KEPT, 0) <= message.round <= round_ + ROUNDS_AHEAD
-        if is_near and self._is_well_formed(message) and self._log.add_proposal(message):
+        if self._is_near(message.round) and self._is_well_formed(message) and self._log.add_proposal(message):
             self._consider_proposals()
             self._settle()
+
+    def _is_near(self, round_: int) -> bool:
+        """Are messages of a round kept in full?"""
+        ahead = round_ - self.round_state.round
+        return -ROUNDS_KEPT <= ahead <= ROUNDS_AHEAD and round_ >= 0
 
     def _is_well_formed(self, message: Proposal) -> bool:
         """Is it the proposer's, and is there a polka of an earlier round where it says that there was one?"""
@@ -271,14 +274,13 @@ class Voting(Machine, ABC):
         if vote.height != state.height or not self._is_voting:
             self._keep_for_later(vote)
             return
-        ahead = vote.round - state.round
-        if ahead == 0 or (-ROUNDS_KEPT <= ahead <= ROUNDS_AHEAD and vote.round >= 0):
+        if vote.round == state.round or self._is_near(vote.round):
             told = self._log.votes.add(vote, state.round)
             if told is None:
                 return
             is_overtaken = told.tally is Tally.SKIP
         else:
-            is_overtaken = ahead > 0 and self._far.add(vote)
+            is_overtaken = vote.round > state.round and self._far.add(vote)
         if is_overtaken:
             self._feed(RoundSkip(vote.round))
         self._settle()
