@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from consensus.ballot import Ballot
 from consensus.quorum import QuorumSystem
-from consensus.tendermint.messages import Prevote, Vote
+from consensus.tendermint.messages import Precommit, Prevote, Vote
 from consensus.tendermint.round_state import ValueId
 
 RECEIVED_MAX = 8
@@ -35,7 +35,12 @@ class Tally(Enum):
     SKIP = "skip"
 
 
-class Threshold(NamedTuple):
+_FOR_VALUE: dict[type, Tally] = {Prevote: Tally.POLKA_VALUE, Precommit: Tally.PRECOMMIT_VALUE}
+_FOR_NIL: dict[type, Tally] = {Prevote: Tally.POLKA_NIL, Precommit: Tally.PRECOMMIT_ANY}
+_FOR_ANY: dict[type, Tally] = {Prevote: Tally.POLKA_ANY, Precommit: Tally.PRECOMMIT_ANY}
+
+
+class Threshold(msgspec.Struct, frozen=True, gc=False):
     """What votes of a round amount to; the value only where they are for one."""
 
     tally: Tally
@@ -139,13 +144,11 @@ class VoteKeeper:
 
     def _reached(self, vote: Vote, ballot: Ballot[ValueId | None]) -> Threshold | None:
         """The threshold of the vote's own value first, then that of any value."""
-        is_prevote = vote.__class__ is Prevote
-        if ballot.weight.get(vote.value, 0) >= self.quorum.threshold:
-            if vote.value is not None:
-                return Threshold(Tally.POLKA_VALUE if is_prevote else Tally.PRECOMMIT_VALUE, vote.round, vote.value)
-            return Threshold(Tally.POLKA_NIL if is_prevote else Tally.PRECOMMIT_ANY, vote.round)
-        if sum(ballot.weight.values()) >= self.quorum.threshold:
-            return Threshold(Tally.POLKA_ANY if is_prevote else Tally.PRECOMMIT_ANY, vote.round)
+        value, weight, threshold = vote.value, ballot.weight, self.quorum.threshold
+        if weight.get(value, 0) >= threshold:
+            return Threshold((_FOR_NIL if value is None else _FOR_VALUE)[vote.__class__], vote.round, value)
+        if sum(weight.values()) >= threshold:
+            return Threshold(_FOR_ANY[vote.__class__], vote.round)
         return None
 
     def ballot(self, kind: type[Vote], round_: int) -> Ballot[ValueId | None] | None:
