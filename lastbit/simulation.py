@@ -262,7 +262,10 @@ class Simulation:
         """Who reaches whom now: the common refinement of all partitions that hold."""
         everybody = frozenset(self.behaviours)
         holding = [split for split in partitions_of(self.scenario) if split.holds_at(self.world.now_ns)]
-        groups = {frozenset.intersection(everybody, *(split.reached_by(one) for split in holding)) for one in everybody}
+        groups = {
+            everybody.intersection(*(split.reached_by(one, self.world.now_ns) for split in holding))
+            for one in everybody
+        }
         return tuple(sorted(groups, key=sorted))
 
 
