@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from consensus.protocol import Adopt, Decide, Pair
+from consensus.protocol import Adopt, Certify, Decide, Pair
 from consensus.quorum import QuorumSystem
+from lastbit.frontier import Frontier
 from lastbit.result import ForkKind
 
 
@@ -21,7 +22,7 @@ class ForkSeen:
     Attributes:
         height: where.
         at_ns: when the decision came that made it one.
-        kind: `two-decisions`, `two-states` or `no-certificate`.
+        kind: `two-decisions`, `two-states`, `two-certificates` or `no-certificate`.
         what: a sentence.
         sides: the digests that exclude each other, and who holds each.
     """
@@ -48,38 +49,50 @@ class Decided:
     holders: dict[Pair, list[int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The first certificate for the output of a height."""
+
+    output: bytes
+    voters: tuple[int, ...]
+    at_ns: int
+
+
 class ChainWatch:
     """Follows the decisions of the honest replicas.
 
     Attributes:
-        frontier: the highest height that every honest live replica has decided, now or at any time before.
-        tip: the highest height that any honest replica has decided.
+        heights: how far everybody has decided.
+        certified: how far everybody holds certificates of outputs that were compared later.
         forks: what must never be, in the order in which it was seen.
     """
 
     def __init__(self, quorum: QuorumSystem, honest: Iterable[int]) -> None:
-        self.frontier = 0
-        self.tip = 0
+        self.heights = Frontier(honest)
+        self.certified = Frontier(honest)
         self.forks: list[ForkSeen] = []
         self._quorum = quorum
-        self._reached = dict.fromkeys(sorted(honest), 0)
-        self._awaited = set(self._reached)  # live, and not beyond the frontier: the next height waits for them
-        self._down: set[int] = set()
-        self._remembered = set(self._reached)  # who may still decide what is behind the others
+        self._remembered = set(honest)  # who may still decide what is behind the others
         self._last_quorum: tuple[int, ...] | None = None
         self._forgotten = 0
         self._heights: dict[int, Decided] = {}
         self._states: dict[int, bytes] = {}
+        self._certificates: dict[int, Certified] = {}
+
+    @property
+    def frontier(self) -> int:
+        """The highest height that every honest live replica has decided, now or at any time before."""
+        return self.heights.all
+
+    @property
+    def tip(self) -> int:
+        """The highest height that any honest replica has decided."""
+        return self.heights.tip
 
     def decided(self, replica: int, decide: Decide, now_ns: int) -> None:
         """An honest replica decided the next height."""
         height, pair = decide.block.height, Pair(decide.block.digest, decide.output)
-        if decide.voters == self._last_quorum or self._quorum.is_quorum(decide.voters):
-            self._last_quorum = decide.voters  # mostly the same for all, and then judged once
-        else:
-            weight = self._quorum.weight_of(decide.voters)
-            what = f"replica {replica} decided on votes of weight {weight}; a quorum is {self._quorum.threshold}"
-            self._fork(height, now_ns, "no-certificate", what, {decide.output: list(decide.voters)})
+        self._check_quorum(replica, height, decide.output, decide.voters, now_ns)
         known = self._heights.get(height)
         if known is None:
             known = self._heights[height] = Decided(decide, now_ns)
@@ -94,7 +107,27 @@ class ChainWatch:
             what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
             sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
             self._fork(height, now_ns, "two-decisions", what, sides)
-        self._reach(replica, height)
+        self.heights.reach(replica, height)
+
+    def certify(self, replica: int, certify: Certify, now_ns: int) -> None:
+        """An honest replica holds a certificate for the output of a height."""
+        height, output = certify.height, certify.output
+        self._check_quorum(replica, height, output, certify.voters, now_ns)
+        known = self._certificates.get(height)
+        if known is None:
+            self._certificates[height] = Certified(output, certify.voters, now_ns)
+        elif known.output != output:
+            sides = {known.output: list(known.voters), output: list(certify.voters)}
+            self._fork(height, now_ns, "two-certificates", "two outputs of one height are certified", sides)
+        self.certified.reach(replica, max(height, self.certified.of(replica)))
+
+    def _check_quorum(self, replica: int, height: int, output: bytes, voters: tuple[int, ...], now_ns: int) -> None:
+        if voters == self._last_quorum or self._quorum.is_quorum(voters):
+            self._last_quorum = voters  # mostly the same for all, and then judged once
+            return
+        weight = self._quorum.weight_of(voters)
+        what = f"replica {replica} decided on votes of weight {weight}; a quorum is {self._quorum.threshold}"
+        self._fork(height, now_ns, "no-certificate", what, {output: list(voters)})
 
     def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
         """An honest replica took the state after a height over from others."""
@@ -102,53 +135,43 @@ class ChainWatch:
         if known is not None and known != adopt.state:
             what = f"replica {replica} took over another state than the one that honest replicas decided"
             self._fork(adopt.height, now_ns, "two-states", what, {known: [], adopt.state: [replica]})
-        self._reach(replica, adopt.height)
+        self.heights.reach(replica, adopt.height)
 
     def went_down(self, replica: int, *, for_good: bool = False) -> None:
         """A replica crashed: nobody waits for it until it is back."""
-        self._down.add(replica)
         if for_good:
             self._remembered.discard(replica)
-        self._stop_waiting_for(replica)
+        self.heights.went_down(replica)
+        self.certified.went_down(replica)
 
     def came_up(self, replica: int) -> None:
         """A replica is back. The next height that all others reach waits for it."""
-        self._down.discard(replica)
+        self.heights.came_up(replica)
+        self.certified.came_up(replica)
 
-    def everybody_reached(self, height: int) -> bool:
-        """Has every honest live replica decided this height by now? Where there is none, nobody has."""
-        live = [at for replica, at in self._reached.items() if replica not in self._down]
-        return bool(live) and min(live) >= height
-
-    def behind(self, height: int) -> tuple[int, ...]:
-        """The honest live replicas that have not decided this height yet."""
-        return tuple(replica for replica, at in self._reached.items() if at < height and replica not in self._down)
+    def halted_itself(self, replica: int) -> None:
+        """A replica takes no further part."""
+        self._remembered.discard(replica)
+        self.heights.leave(replica)
+        self.certified.leave(replica)
 
     def at(self, height: int) -> Decided | None:
         """What was decided at a height, while some honest replica may still decide it."""
         return self._heights.get(height)
 
-    def forget(self) -> None:
-        """Drop the heights that every honest replica has behind it, those included that are down and will be back."""
-        lowest = min((self._reached[replica] for replica in self._remembered), default=self.frontier)
-        while self._forgotten < min(lowest, self.frontier):
+    def certified_at(self, height: int) -> Certified | None:
+        """The certificate of an output, while some honest replica may still decide the height."""
+        return self._certificates.get(height)
+
+    def forget(self, closed: int) -> None:
+        """Drop the heights that are closed and that every honest replica has behind it, also those that are down and
+        will be back."""
+        lowest = min(map(self.heights.of, self._remembered), default=self.frontier)
+        while self._forgotten < min(lowest, closed):
             self._forgotten += 1
             self._heights.pop(self._forgotten, None)
             self._states.pop(self._forgotten, None)
-
-    def _reach(self, replica: int, height: int) -> None:
-        self._reached[replica] = height
-        self.tip = max(self.tip, height)
-        if height > self.frontier:
-            self._stop_waiting_for(replica)
-
-    def _stop_waiting_for(self, replica: int) -> None:
-        self._awaited.discard(replica)
-        if self._awaited:
-            return
-        live = {replica: at for replica, at in self._reached.items() if replica not in self._down}
-        self.frontier = max(self.frontier, min(live.values(), default=0))
-        self._awaited = {replica for replica, at in live.items() if at <= self.frontier}
+            self._certificates.pop(self._forgotten, None)
 
     def _fork(self, height: int, at_ns: int, kind: ForkKind, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())

@@ -15,9 +15,11 @@ from lastbit.environment import current_environment, untested_versions
 from lastbit.fleet import Material
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
 from lastbit.observation import Compared, Tally
+from lastbit.replies import ConflictSeen
 from lastbit.result import (
     Answer,
     AnswerValue,
+    ClientConflict,
     Comparison,
     Failure,
     FirstDifference,
@@ -54,6 +56,9 @@ def conclude(
         unanimous=tally.unanimous,
         with_dissent=tally.with_dissent,
         skipped=tally.skipped,
+        uncertified=max(chain.frontier - simulation.observation.closed, 0),
+        ordered=chain.tip,
+        certified=chain.tip if simulation.setup.certified_at is None else chain.certified.tip,
     )
     end = {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
     trace_digest = _close_trace(simulation, ended, stalls, forks, end)
@@ -89,6 +94,9 @@ def conclude(
         injected=tally.injected,
         injected_changed=tally.injected_changed,
         forks=forks,
+        client_conflicts=tuple(_conflict(simulation, each) for each in simulation.observation.replies.conflicts),
+        resyncs=tally.resyncs,
+        halted_themselves=tuple(sorted(simulation.observation.halted_themselves)),
         prediction=None if isinstance(prediction, NoClosedForm) else prediction,
         reason=prediction.reason if isinstance(prediction, NoClosedForm) else None,
         rate=_rate(simulation, tally),
@@ -168,6 +176,7 @@ def _stall(simulation: Simulation, stall: StallSeen) -> Stall:
         permanent=stall.until_ns is None,
         cause_code=stall.cause.code,
         cause=stall.cause.sentence,
+        contributing=stall.cause.contributing,
         ballot=_answers(ballot),
         silent=_without_vote(simulation, ballot),
         first_difference=difference,
@@ -180,6 +189,14 @@ def _fork(simulation: Simulation, fork: ForkSeen) -> Fork:
         for digest, holders in fork.sides
     )
     return Fork(height=fork.height, at_ns=fork.at_ns, kind=fork.kind, what=fork.what, sides=lines)
+
+
+def _conflict(simulation: Simulation, conflict: ConflictSeen) -> ClientConflict:
+    lines = tuple(
+        Answer(digest=digest.hex(), weight=simulation.quorum.weight_of(who), replicas=who)
+        for digest, who in conflict.sides
+    )
+    return ClientConflict(height=conflict.height, at_ns=conflict.at_ns, sides=lines)
 
 
 def _difference(

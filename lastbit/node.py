@@ -6,14 +6,11 @@ and tells the observers.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from consensus.pbft.messages import KINDS, NewView
 from consensus.protocol import (
     Abandon,
     Adopt,
@@ -21,37 +18,41 @@ from consensus.protocol import (
     BlockSource,
     Broadcast,
     CancelTimer,
+    Certify,
     ConsensusProtocol,
     Decide,
     Effects,
     Execute,
     Halt,
     Message,
+    Outvoted,
+    Reply,
+    Resync,
     Send,
     SetTimer,
 )
-from replicas.replica import BlockAnswer, Replica
+from lastbit.carried_state import CarriedState
+from lastbit.executor import ExecutionObserver, Executor
+from replicas.replica import Replica
 from simcore.network import Network
-from simcore.running_digest import EXECUTION, TIMER, RunningDigest, content_of
+from simcore.running_digest import TIMER, RunningDigest, content_of
 from simcore.world import Timer, World
 
-_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _TIMER_CONTENT = content_of(b"timer")
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@lru_cache(maxsize=64)  # replicas that agree end their executions alike
-def _execution_content(block: bytes, output: bytes) -> bytes:
-    return content_of(block + output)
-
-
-class Observer(Protocol):
+class Observer(ExecutionObserver, Protocol):
     """What a node tells those who watch from outside."""
 
-    def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None: ...
     def voted(self, replica: int, message: Message) -> None: ...
     def decided(self, replica: int, decide: Decide) -> None: ...
     def adopted(self, replica: int, adopt: Adopt) -> None: ...
+    def certified(self, replica: int, certify: Certify) -> None: ...
+    def resynced(self, replica: int, resync: Resync) -> None: ...
+    def outvoted(self, replica: int, outvoted: Outvoted) -> None: ...
+    def replied(self, replica: int, reply: Reply) -> None: ...
+    def abandoned(self, replica: int, abandon: Abandon) -> None: ...
     def halted(self, replica: int, halt: Halt) -> None: ...
 
 
@@ -65,8 +66,10 @@ class Node:
         world: the clock.
         network: carries its messages.
         history: the running digest of all events.
-        observer: told of what it executes and decides.
-        is_watched: what it says is told, too: it is faulty, and its votes are not what it executes.
+        observer: told of what it executes, says and decides.
+        message_kinds: all kinds of message that the protocol has, in a fixed order.
+        resync_ns: how long it takes to take over the state of others.
+        carried: the state that carries over; None where each block is answered by itself.
     """
 
     def __init__(
@@ -79,33 +82,37 @@ class Node:
         history: RunningDigest,
         observer: Observer,
         *,
-        is_watched: bool = False,
+        message_kinds: Sequence[str],
+        resync_ns: int,
+        carried: CarriedState | None = None,
     ) -> None:
         self.id = replica.id
         self.replica = replica
         self.protocol = protocol
-        self._source = source
         self._world = world
         self._network = network
         self._history = history
         self._observer = observer
-        self._is_watched = is_watched
+        self._kind_numbers = {kind: number for number, kind in enumerate(message_kinds)}
+        self._resync_ns = resync_ns
         self._timer: Timer | None = None
         self._timer_at_ns = 0
         self._deadline_ns: int | None = None
-        self._executions: deque[_Execution] = deque()
-        self._executed_view = 0
-        self._busy_until_ns = 0
+        self.executor = Executor(replica, source, world, history, observer, self._executed, carried)
         self._has_started = False
         self._carry_out: dict[type, Callable[[Any], None]] = {
             Broadcast: self._broadcast,
             Send: self._send,
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
-            Execute: self._execute,
-            Decide: lambda effect: observer.decided(self.id, effect),
+            Execute: lambda effect: self.executor.execute(effect.block, effect.view),
+            Decide: self._decide,
+            Certify: lambda effect: observer.certified(self.id, effect),
+            Resync: self._resync,
+            Outvoted: lambda effect: observer.outvoted(self.id, effect),
+            Reply: lambda effect: observer.replied(self.id, effect),
             Adopt: lambda effect: observer.adopted(self.id, effect),
-            Abandon: self._note_nothing,
+            Abandon: lambda effect: observer.abandoned(self.id, effect),
             Halt: lambda effect: observer.halted(self.id, effect),
         }
 
@@ -117,13 +124,11 @@ class Node:
     def crash(self) -> None:
         """Fall silent: what is being computed is lost, what is remembered is kept."""
         self._cancel_timer(None)
-        for execution in self._executions:
-            execution.timer.cancel()
-        self._executions.clear()
+        self.executor.cancel()
 
     def recover(self) -> None:
         """Come back."""
-        self._busy_until_ns = self._world.now_ns
+        self.executor.restart()
         if self._has_started:
             self.do(self.protocol.recover())
         else:
@@ -136,22 +141,28 @@ class Node:
 
     def _broadcast(self, effect: Broadcast) -> None:
         message = effect.message
-        if self._is_watched or message.__class__ is NewView:
-            self._observer.voted(self.id, message)
+        self._observer.voted(self.id, message)
         round_key = (message.height, message.view)
-        kind = _KIND_NUMBERS[message.kind]
+        kind = self._kind_numbers[message.kind]
         self._network.broadcast(self.id, message, content_of(_encode(message)), round_key, kind)
 
     def _send(self, effect: Send) -> None:
         message = effect.message
-        if self._is_watched:
-            self._observer.voted(self.id, message)
+        self._observer.voted(self.id, message)
         round_key = (message.height, message.view)
-        kind = _KIND_NUMBERS[message.kind]
+        kind = self._kind_numbers[message.kind]
         self._network.send(self.id, effect.receiver, message, content_of(_encode(message)), round_key, kind)
 
-    def _note_nothing(self, effect: Abandon) -> None:
-        """Why a replica gives an attempt up shows in the view change that it sends next."""
+    def _decide(self, effect: Decide) -> None:
+        self.executor.decide(effect)
+        self._observer.decided(self.id, effect)
+
+    def _resync(self, effect: Resync) -> None:
+        self.executor.take_over(effect.height, effect.output, self._resync_ns)
+        self._observer.resynced(self.id, effect)
+
+    def _executed(self, block: Block, view: int, output: bytes) -> None:
+        self.do(self.protocol.executed(block, view, output))
 
     def _set_timer(self, effect: SetTimer) -> None:
         """Move the deadline. It mostly moves further away, so the timer under way stays and looks again when it is due:
@@ -179,42 +190,3 @@ class Node:
         self._deadline_ns = None
         self._history.record(self._world.now_ns, replica=self.id, kind=TIMER, content=_TIMER_CONTENT)
         self.do(self.protocol.timeout())
-
-    def _execute(self, effect: Execute) -> None:
-        """Really run the model now; the answer is there after the simulated time that it takes."""
-        block, view = effect.block, effect.view
-        self._begin_next(block, view)
-        answer = self.replica.answer_block(block.requests, view)
-        begins_ns = max(self._world.now_ns, self._busy_until_ns)
-        self._busy_until_ns = done_ns = begins_ns + self.replica.compute_ns(len(block.requests))
-        self._observer.executed(self.id, block, view, answer, done_ns)
-        timer = self._world.call_at(done_ns, self._finish_execution)
-        self._executions.append(_Execution(timer, block, view, answer.digest))
-
-    def _begin_next(self, block: Block, view: int) -> None:
-        """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.
-
-        Before this block is answered: the threads come to work while its answer is waited for.
-        """
-        if not block.requests:
-            return  # it stands for one that failed, behind which the next was begun
-        is_view_lasting, self._executed_view = view == self._executed_view, view
-        if self.replica.answers_by_attempt and not is_view_lasting:
-            return  # blocks that fail take a view each: computed for this one, the next would be computed in vain
-        following = self._source(block.height + 1)
-        if following is not None:
-            self.replica.begin_block(following.requests, view)
-
-    def _finish_execution(self) -> None:
-        """A replica computes one block after another, so it is the first of those under way that is done."""
-        _, block, view, output = self._executions.popleft()
-        content = _execution_content(block.digest, output)
-        self._history.record(self._world.now_ns, replica=self.id, kind=EXECUTION, content=content)
-        self.do(self.protocol.executed(block, view, output))
-
-
-class _Execution(NamedTuple):
-    timer: Timer
-    block: Block
-    view: int
-    output: bytes

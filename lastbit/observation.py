@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from operator import ne
 from typing import Any
 
-from consensus.pbft.messages import NewView, Prepare
-from consensus.protocol import Adopt, Block, Decide, Halt, Message
+from consensus.protocol import Abandon, Adopt, Block, Certify, Decide, Halt, Message, Outvoted, Reply, Resync
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent
-from lastbit.chain_watch import ChainWatch
+from lastbit.chain_watch import ChainWatch, Decided
+from lastbit.frontier import Frontier
+from lastbit.protocols import ProtocolKind
+from lastbit.replies import Replies
 from replicas.replica import BlockAnswer
 
 FAILURES_KEPT_MAX = 100
@@ -42,6 +44,7 @@ class Tally:
     unanimous: int = 0
     with_dissent: int = 0
     skipped: int = 0
+    resyncs: int = 0
     natural_divergence: int = 0
     natural_divergence_voted: int = 0
     injected: int = 0
@@ -56,6 +59,8 @@ class Observation:
     Args:
         quorum: who weighs what.
         honest: the replicas that follow the protocol.
+        kind: the protocol.
+        compares_later: outputs are compared after a height is decided.
         now_ns: tells the simulated time.
         record: takes one record for each height that is closed.
         progressed: called when the chain has moved.
@@ -66,6 +71,8 @@ class Observation:
         quorum: QuorumSystem,
         honest: Iterable[int],
         *,
+        kind: ProtocolKind,
+        compares_later: bool,
         now_ns: Callable[[], int],
         record: Callable[[dict[str, Any]], None],
         progressed: Callable[[], None],
@@ -75,12 +82,17 @@ class Observation:
         self.chain = ChainWatch(quorum, self.honest)
         self.tally = Tally()
         self.halts: list[Halt] = []
+        self.halted_themselves: dict[int, Outvoted] = {}
+        self.replies = Replies(quorum)
+        self._kind = kind
+        self._compares_later = compares_later
+        self._executions = Frontier(self.honest)
         self._base = min(self.honest, default=0)
         self._now_ns = now_ns
         self._record = record
         self._progressed = progressed
         self._closed = 0
-        self._last_view = 0
+        self._last_view = (0, 0)
         self._attempts: dict[int, dict[int, Attempt]] = {}
 
     # --- what nodes tell ----------------------------------------------------------------------------------
@@ -89,17 +101,28 @@ class Observation:
         if replica not in self.honest or block.height <= self._closed:
             return
         self._attempt(block.height, view).add(replica, block, answer, done_ns)
+        if self._compares_later and block.height > self._executions.of(replica):
+            self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)
         self.tally.injected_changed += answer.changed
 
     def voted(self, replica: int, message: Message) -> None:
-        if isinstance(message, NewView):
-            if message.view > self._last_view:
-                self._last_view = message.view
-                self.tally.views += 1
-        elif replica not in self.honest and isinstance(message, Prepare) and message.height > self._closed:
-            attempt = self._attempt(message.height, message.view)
-            attempt.byzantine.setdefault(message.pair, set()).add(replica)
+        if message.__class__ is self._kind.new_view:
+            self._view(0, message.view)
+            return
+        vote = None if replica in self.honest else self._kind.output_vote(message)
+        if vote is not None and vote.height > self._closed:
+            self._attempt(vote.height, vote.view).byzantine.setdefault(vote.pair, set()).add(replica)
+
+    def abandoned(self, replica: int, abandon: Abandon) -> None:
+        """Where rounds belong to a height, one that is left is followed by the next."""
+        if self._kind.new_view is None and replica in self.honest:
+            self._view(abandon.height, abandon.view + 1)
+
+    def _view(self, height: int, view: int) -> None:
+        if (height, view) > self._last_view:
+            self._last_view = height, view
+            self.tally.views += 1
 
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest:
@@ -112,6 +135,31 @@ class Observation:
             self.chain.adopted(replica, adopt, self._now_ns())
             self._close_heights(has_moved=False)
 
+    def certified(self, replica: int, certify: Certify) -> None:
+        if replica in self.honest:
+            before = self.chain.certified.tip
+            self.chain.certify(replica, certify, self._now_ns())
+            self._close_heights(has_moved=self.chain.certified.tip > before)
+
+    def resynced(self, replica: int, resync: Resync) -> None:
+        """A replica takes the state of others over: what it did not execute up to there it never will."""
+        if replica in self.honest:
+            self.tally.resyncs += 1
+            self._executions.reach(replica, max(resync.height, self._executions.of(replica)))
+            self._close_heights(has_moved=False)
+
+    def replied(self, replica: int, reply: Reply) -> None:
+        """Clients hear a replica's answer, be it honest or not."""
+        if reply.block.height > self._closed:
+            self.replies.add(replica, reply.block.height, reply.output, self._now_ns())
+
+    def outvoted(self, replica: int, outvoted: Outvoted) -> None:
+        if replica in self.honest:
+            self.halted_themselves[replica] = outvoted
+            self.chain.halted_itself(replica)
+            self._executions.leave(replica)
+            self._close_heights(has_moved=False)
+
     def halted(self, replica: int, halt: Halt) -> None:
         if replica in self.honest:
             self.halts.append(halt)
@@ -122,10 +170,13 @@ class Observation:
                 for attempt in attempts.values():
                     attempt.lose(replica, self._now_ns())
             self.chain.went_down(replica, for_good=for_good)
+            self._executions.went_down(replica)
             self._close_heights(has_moved=False)
 
     def came_up(self, replica: int) -> None:
-        self.chain.came_up(replica)
+        if replica in self.honest:
+            self.chain.came_up(replica)
+            self._executions.came_up(replica)
 
     # --- what can be asked --------------------------------------------------------------------------------
 
@@ -137,13 +188,25 @@ class Observation:
                 return verdict
         return None
 
+    def telling_verdict(self, height: int) -> Verdict | None:
+        """On the attempt that tells why a height does not come: where outputs are compared later, the first height
+        above the certified ones on which honest replicas with a quorum of weight can be heard."""
+        if self._compares_later:
+            for uncertified in range(self.chain.certified.tip + 1, self.chain.tip + 1):
+                verdict = self.last_verdict(uncertified)
+                if verdict is not None and verdict.is_trial:
+                    return verdict
+        return self.last_verdict(height)
+
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""
         return self._attempts.get(height, {}).get(view)
 
     def end(self) -> None:
         """The run is over: judge what was begun and not closed, where there is enough to judge it by."""
-        for height, attempts in sorted(self._attempts.items()):
+        decided_only = range(self._closed + 1, self.chain.tip + 1) if self._compares_later else ()
+        for height in sorted({*self._attempts, *decided_only}):
+            attempts = self._attempts.setdefault(height, {})
             attempts.update({view: attempt.by(self._now_ns()) for view, attempt in attempts.items()})
             verdicts = self._verdicts(height)
             self._count(height, [each for each in verdicts if self._is_settled(height, each)])
@@ -161,7 +224,7 @@ class Observation:
 
     def _close_heights(self, *, has_moved: bool) -> None:
         before = self._closed
-        while self._closed < self.chain.frontier:
+        while self._closed < self._settled:
             height = self._closed + 1
             verdicts = self._verdicts(height)
             self._count(height, verdicts)
@@ -169,11 +232,25 @@ class Observation:
             self._count_agreement(height, dissent)
             self._record(record)
             self._attempts.pop(height, None)
+            self.replies.forget(height)
             self._closed = height
         if self._closed > before:
-            self.chain.forget()  # only now: a replica that adopts a state may close many heights at once
+            self.chain.forget(self._closed)  # only now: a replica that adopts a state may close many heights at once
         if has_moved or self._closed > before:
             self._progressed()
+
+    @property
+    def _settled(self) -> int:
+        """Up to which height nothing more is to come: all have decided it, and where outputs are compared later, all
+        have executed it and some certificate says which output holds."""
+        if not self._compares_later:
+            return self.chain.frontier
+        return min(self.chain.frontier, self._executions.all, self.chain.certified.tip)
+
+    @property
+    def closed(self) -> int:
+        """The height up to which all is settled and recorded."""
+        return self._closed
 
     def _verdicts(self, height: int) -> list[Verdict]:
         """On the attempts that honest replicas executed, in order."""
@@ -244,14 +321,16 @@ class Observation:
         else:
             self.tally.unanimous += 1
 
-    def _dissenters(self, height: int, decide: Decide) -> list[int]:
-        """The honest replicas whose own last answer to the decided block is not the decided one."""
+    def _dissenters(self, height: int, decide: Decide, output: bytes | None) -> list[int]:
+        """The honest replicas whose own last answer to the decided block is not the output that holds."""
+        if output is None:
+            return []
         last: dict[int, bytes] = {}
         for _, attempt in sorted(self._attempts.get(height, {}).items()):
             for block, answer, replicas in attempt.groups:
                 if block == decide.block:
                     last.update(dict.fromkeys(replicas, answer.digest))
-        return sorted(replica for replica, digest in last.items() if digest != decide.output)
+        return sorted(replica for replica, digest in last.items() if digest != output)
 
     def _height_record(self, height: int, verdicts: Sequence[Verdict]) -> tuple[dict[str, Any], list[int]]:
         """What the trace says of a height, and who dissents."""
@@ -261,10 +340,23 @@ class Observation:
         if decided is None:
             return record, []
         decide = decided.decide
-        dissent = self._dissenters(height, decide)
-        decision = {"block": decide.block.digest.hex(), "output": decide.output.hex(), "view": decide.view}
+        output = self._output(height, decided)
+        dissent = self._dissenters(height, decide, output)
+        shown = None if output is None else output.hex()
+        decision = {"block": decide.block.digest.hex(), "output": shown, "view": decide.view}
         record |= {"requests": list(decide.block.requests), "decided": decision, "dissent": dissent}
+        if self._compares_later:
+            certified = self.chain.certified_at(height)
+            record["ordered_at_ns"] = decided.at_ns
+            record["certified_at_ns"] = None if certified is None else certified.at_ns
         return record, dissent
+
+    def _output(self, height: int, decided: Decided) -> bytes | None:
+        """The output that holds at a decided height; None where none is certified."""
+        if not self._compares_later:
+            return decided.decide.output
+        certified = self.chain.certified_at(height)
+        return None if certified is None else certified.output
 
 
 def _plain(line: Line) -> dict[str, Any]:

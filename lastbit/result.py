@@ -20,18 +20,22 @@ CauseCode: TypeAlias = Literal[
     "no-quorum-alive",
     "nobody-honest",
     "partition",
+    "minority-halted",
+    "recovery-too-slow",
     "split-ballot",
     "split-proposal",
     "halted",
     "replica-behind",
     "timeouts-too-short",
+    "minority-leader",
+    "certification-behind",
     "faulty-leader",
     "leader-away",
     "messages-lost",
     "unexplained",
 ]
 Limit: TypeAlias = Literal["until_s", "max_events"]
-ForkKind: TypeAlias = Literal["two-decisions", "two-states", "no-certificate"]
+ForkKind: TypeAlias = Literal["two-decisions", "two-states", "two-certificates", "no-certificate"]
 
 Outcome: TypeAlias = Literal["completed", "stalled", "forked", "inconclusive"]
 
@@ -104,7 +108,8 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         permanent: the run ended in it.
         cause_code: a word for machines; `lastbit.causes` says by which order of questions it is found.
         cause: a sentence.
-        ballot: the answers of the last attempt, by falling weight.
+        contributing: what else was found: the further questions that the facts answer with yes, in their order.
+        ballot: the answers of the attempt that tells most, by falling weight.
         silent: replicas that cast no vote.
         first_difference: where the answers first differ; None where that was not looked for.
     """
@@ -115,6 +120,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     permanent: bool
     cause_code: CauseCode
     cause: str
+    contributing: tuple[CauseCode, ...]
     ballot: tuple[Answer, ...]
     silent: tuple[int, ...]
     first_difference: FirstDifference | None = None
@@ -143,11 +149,14 @@ class Heights(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         target: how far it was to go.
-        committed: heights decided by every honest live replica: the sum of the three below, but for heights that
+        committed: heights decided by every honest live replica: the sum of the four below, but for heights that
             every replica took over from others at a checkpoint.
         unanimous: those in which no honest replica had another answer than the decided one.
         with_dissent: those in which one had.
         skipped: those decided with an empty block.
+        uncertified: those whose outputs no certificate says which holds; none where votes name the output.
+        ordered: the highest height that some honest replica has decided.
+        certified: the highest height for whose output some honest replica holds a certificate.
     """
 
     target: int
@@ -155,6 +164,23 @@ class Heights(msgspec.Struct, frozen=True, kw_only=True):
     unanimous: int
     with_dissent: int
     skipped: int
+    uncertified: int
+    ordered: int
+    certified: int
+
+
+class ClientConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """Two answers to one block that clients may both believe, for so many replicas gave each that one must be honest.
+
+    Args:
+        height: of the block.
+        at_ns: when the second of them became believable.
+        sides: the answers, and who gave each.
+    """
+
+    height: int
+    at_ns: int
+    sides: tuple[Answer, ...]
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,6 +280,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         injected: marks that the dial set on answers that were computed.
         injected_changed: of these, those that changed the form voted on.
         forks: safety violations.
+        client_conflicts: blocks with two answers that clients may believe; the first 100 of them.
+        resyncs: how often a replica took over the state of others for its own was outvoted, or it had missed too much.
+        halted_themselves: the replicas that were outvoted and take no further part.
         prediction: the closed form; None where none holds.
         reason: why there is no prediction; None where there is one.
         rate: first attempts that failed, with the interval.
@@ -300,6 +329,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     injected: int
     injected_changed: int
     forks: tuple[Fork, ...]
+    client_conflicts: tuple[ClientConflict, ...]
+    resyncs: int
+    halted_themselves: tuple[int, ...]
     prediction: Prediction | None
     reason: str | None
     rate: Rate

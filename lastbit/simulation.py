@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from consensus.behaviours import BEHAVIOURS
-from consensus.pbft import Pbft, PbftConfig
-from consensus.pbft.messages import KINDS
 from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
+from lastbit.carried_state import CarriedState
 from lastbit.causes import Facts, find_cause
 from lastbit.conditions import crashes_of, latency_of, partitions_of
 from lastbit.node import Node
@@ -69,11 +68,15 @@ class Simulation:
         self.behaviours = {spec.id: spec.behaviour for spec in scenario.replicas()}
         self.honest = [replica for replica, behaviour in self.behaviours.items() if behaviour == "honest"]
         self.timing = self._timing()
+        self.kind = scenario.chain.kind
+        self.setup = self.kind.set_up(scenario.chain, self.timing, self.quorum, scenario.seed)
         self.world = World()
         self.trace = trace
         self.observation = Observation(
             self.quorum,
             self.honest,
+            kind=self.kind,
+            compares_later=self.setup.certified_at is not None,
             now_ns=lambda: self.world.now_ns,
             record=lambda record: trace.write("height", record),
             progressed=self._progressed,
@@ -88,14 +91,14 @@ class Simulation:
             receive,
             react,
             replicas=len(replicas),
-            kinds=len(KINDS),
+            kinds=len(self.kind.messages),
             latency=latency_of(scenario),
             loss=scenario.network.loss,
             crashes=crashes_of(scenario),
             partitions=partitions_of(scenario),
         )
-        self.config, self.source = self._config(), self._source()
-        self.protocols = [Pbft(replica.id, self.config, self.source) for replica in replicas]
+        self.source = self._source()
+        self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
         receive.extend(node.protocol.receive for node in self.nodes)
         react.extend(node.do for node in self.nodes)
@@ -150,8 +153,11 @@ class Simulation:
 
     @property
     def is_done(self) -> bool:
-        """Has every honest live replica decided the target height?"""
-        return self.observation.chain.everybody_reached(self.scenario.chain.blocks)
+        """Has every honest live replica decided the target height, and is all certified that then can be?"""
+        chain, target = self.observation.chain, self.scenario.chain.blocks
+        if not chain.heights.everybody_reached(target):
+            return False
+        return self.setup.certified_at is None or chain.certified.tip >= self.setup.certified_at(target)
 
     def _progressed(self) -> None:
         self.stalls.progress(self.world.now_ns)
@@ -166,18 +172,6 @@ class Simulation:
         requests = self.scenario.chain.requests_per_block
         honest = [replica for replica in self.replicas if replica.id in self.honest]
         return timing_of(self.scenario, max((replica.compute_ns(requests) for replica in honest), default=0))
-
-    def _config(self) -> PbftConfig:
-        chain = self.scenario.chain
-        return PbftConfig(
-            quorum=self.quorum,
-            policy=chain.policy,
-            pipeline=chain.pipeline,
-            checkpoint_interval=chain.checkpoint_interval,
-            watermark_window=chain.watermark_window_heights,
-            timeout_ns=self.timing.timeout_ns,
-            timeout_max_ns=self.timing.timeout_max_ns,
-        )
 
     def _source(self) -> Callable[[int], Block | None]:
         chain = self.scenario.chain
@@ -203,7 +197,9 @@ class Simulation:
             self.network,
             trace.digest,
             self.observation,
-            is_watched=behaviour != "honest",
+            message_kinds=self.kind.messages,
+            resync_ns=self.timing.resync_ns,
+            carried=CarriedState() if self.scenario.state is not None else None,
         )
 
     def _schedule_crashes(self) -> None:
@@ -225,38 +221,56 @@ class Simulation:
 
     def _diagnose(self, from_ns: int) -> StallSeen:
         height = self._stalled_height()
-        verdict = self.observation.last_verdict(height)
-        return StallSeen(
-            height=height, from_ns=from_ns, until_ns=None, cause=find_cause(self._facts(verdict)), verdict=verdict
-        )
+        verdict = self.observation.telling_verdict(height)
+        cause = find_cause(self._facts(height, verdict))
+        return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
 
     def _stalled_height(self) -> int:
         """The next height of the chain; where it is done, the next one of whoever is behind."""
         chain, target = self.observation.chain, self.scenario.chain.blocks
         return chain.tip + 1 if chain.tip < target else min(chain.frontier + 1, target)
 
-    def _facts(self, verdict: Verdict | None) -> Facts:
+    def _facts(self, height: int, verdict: Verdict | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
-        live = [replica for replica in self.honest if replica not in down]
-        leaders = {self.config.leader(self.protocols[replica].view) for replica in live}
+        halted = self.observation.halted_themselves
+        live = [replica for replica in self.honest if replica not in down and replica not in halted]
+        leaders = {self._leader(replica) for replica in live}
         chain = self.observation.chain
         return Facts(
             quorum=self.quorum,
             policy=self.scenario.chain.policy,
             silent=tuple(replica for replica, behaviour in self.behaviours.items() if behaviour == "silent"),
             down=down,
+            halted_themselves=tuple(sorted(self.observation.halted_themselves)),
+            resyncing=tuple(replica for replica in live if self.nodes[replica].executor.is_taking_over),
+            resync_ns=self.timing.resync_ns,
             honest_up=tuple(live),
             groups=self._groups(),
             verdict=verdict,
-            liar=self.config.leader(verdict.view) if verdict is not None and verdict.is_split_proposal else None,
+            height=height,
+            liar=self._liar(verdict),
             halted=bool(self.observation.halts),
             is_done=chain.tip >= self.scenario.chain.blocks,
-            behind=chain.behind(chain.tip),
+            behind=chain.heights.behind(chain.tip),
             block_time_ns=self.timing.block_ns,
             timeout_max_ns=self.timing.timeout_max_ns,
             leaders={leader: self.behaviours[leader] for leader in sorted(leaders)},
+            leader_states_output=self.kind.leader_states_output,
+            uncertified=chain.tip - chain.certified.tip,
+            uncertified_max=self.setup.uncertified_max,
             loss=self.scenario.network.loss,
         )
+
+    def _liar(self, verdict: Verdict | None) -> int | None:
+        """The leader that proposed several blocks in an attempt; None where none did."""
+        if verdict is None or not verdict.is_split_proposal:
+            return None
+        return self.setup.leader(verdict.block.height, verdict.view)
+
+    def _leader(self, replica: int) -> int:
+        """Who leads, as one replica sees it."""
+        protocol = self.protocols[replica]
+        return self.setup.leader(protocol.decided + 1, protocol.view)
 
     def _groups(self) -> tuple[frozenset[int], ...]:
         """Who reaches whom now: the common refinement of all partitions that hold."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lastbit.scenario import Scenario
 from lastbit.scenario.network import ConstantLatency, Latency, LognormalLatency, UniformLatency
 
-DELAYS_PER_BLOCK = 3  # pre-prepare, prepare, commit
+RESYNC_BLOCKS = 5
 TIMEOUT_BLOCKS = 4
 TIMEOUT_CAP_TIMEOUTS = 16
 STALL_AFTER_BLOCKS = 10
@@ -20,12 +20,14 @@ class Timing:
     """The times of a run, in nanoseconds of simulated time.
 
     Attributes:
-        block_ns: an undisturbed block: three slow but usual delays, and the slowest replica's computing.
+        block_ns: an undisturbed block: as many slow but usual delays as the protocol takes, and the slowest replica's
+            computing.
         timeout_ns: how long a replica waits for progress before it asks for the next view; four blocks by default,
             or the cap where that is less.
         timeout_max_ns: what timeouts grow to, the cap; sixteen times the first by default.
         stall_after_ns: standing still for longer is a stall; ten blocks by default.
         give_up_after_ns: standing still for so long ends the run; twenty stalls by default.
+        resync_ns: how long a replica takes to take over the state of others; five blocks by default.
     """
 
     block_ns: int
@@ -33,12 +35,13 @@ class Timing:
     timeout_max_ns: int
     stall_after_ns: int
     give_up_after_ns: int
+    resync_ns: int
 
 
 def timing_of(scenario: Scenario, compute_ns: int) -> Timing:
     """The times of a scenario whose slowest honest replica computes a block in `compute_ns`."""
     chain = scenario.chain
-    block_ns = DELAYS_PER_BLOCK * _slow_delay_ns(scenario.network.latency) + chain.pipeline * compute_ns
+    block_ns = chain.kind.delays_per_block * _slow_delay_ns(scenario.network.latency) + chain.pipeline * compute_ns
     derived_ns = max(TIMEOUT_BLOCKS * block_ns, 2)
     timeout_ns = chain.timeout_ns or min(derived_ns, chain.timeout_cap_ns or derived_ns)
     stall_after_ns = chain.stall_after_ns or max(STALL_AFTER_BLOCKS * block_ns, 1)
@@ -48,6 +51,7 @@ def timing_of(scenario: Scenario, compute_ns: int) -> Timing:
         timeout_max_ns=chain.timeout_cap_ns or TIMEOUT_CAP_TIMEOUTS * timeout_ns,
         stall_after_ns=stall_after_ns,
         give_up_after_ns=chain.give_up_after_ns or GIVE_UP_AFTER_STALLS * stall_after_ns,
+        resync_ns=chain.resync_ns or RESYNC_BLOCKS * block_ns,
     )
 
 

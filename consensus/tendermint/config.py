@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from consensus.quorum import QuorumSystem
 
 DigestPlace: TypeAlias = Literal["next-header", "proposal"]
+OutvotedPolicy: TypeAlias = Literal["halt", "resync"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class TendermintConfig:
         digest: where the output of a height stands. `next-header`: in the header of the next one, as in CometBFT, so
             that a height is committed before anybody knows whether its outputs agree. `proposal`: in the proposal
             itself, so that votes name it.
+        outvoted: what a replica does where two thirds stand behind another output than its own. `halt`: it stops for
+            good, as CometBFT does. `resync`: it takes the state that goes with theirs over, and goes on.
         timeout_ns: the timeout of each step in the first round of a height.
         timeout_max_ns: the cap of that time, which grows by the first with each round.
 
@@ -31,6 +34,7 @@ class TendermintConfig:
 
     quorum: QuorumSystem
     digest: DigestPlace = "next-header"
+    outvoted: OutvotedPolicy = "halt"
     timeout_ns: int = 1_000_000_000
     timeout_max_ns: int = 64_000_000_000
 

@@ -6,8 +6,10 @@ say, the proposal states its own), and a replica whose arithmetic gave another o
 
 What follows from that:
 
-- Replicas whose outputs differ commit a height together and find out at the next one.
-- Who is outvoted, because a block that states another output than its own gets two thirds of the precommits, halts.
+- Replicas whose outputs differ commit a height together and find out at the next one: a decision names no output, and
+  the next one certifies it.
+- Who is outvoted, because a block that states another output than its own gets two thirds of the precommits, halts,
+  or takes the state that goes with theirs over, as the configuration says.
 - Where no output has two thirds behind it nobody halts: rounds end in nil, and the next proposer tries, without end.
 
 The paper presumes gossip: what one correct replica has, all have in the end. Here messages may be lost, so a replica
@@ -30,11 +32,13 @@ from consensus.protocol import (
     BlockSource,
     Broadcast,
     CancelTimer,
+    Certify,
     Decide,
     Effects,
     Execute,
-    Halt,
     Message,
+    Outvoted,
+    Resync,
     Send,
     SetTimer,
 )
@@ -118,6 +122,7 @@ class Tendermint(Machine):
         self.quorum = config.quorum
         self.source = source
         self.decided = 0  # the height up to which everything is decided
+        self.certified = 0  # the height up to which two thirds stand behind the outputs
         self.state = bytes(32)  # digest of the chain of decisions up to there
         self.halt_at: int | None = None
         self.round_state = RoundState(height=0)  # of the height that is voted on
@@ -421,20 +426,39 @@ class Tendermint(Machine):
             self._execute_decided(certificate)
             return
         self._pending = None
-        if not agrees:
+        if not agrees and self.config.outvoted == "halt":
             self.halt_at = value.block.height
-            self._emit(Halt(value.block.height, certificate.round))
+            self._emit(Outvoted(value.block.height, certificate.round))
             return
         self.decided, self.state = value.block.height, next_state(self.state, value.id)
         self._certificates[self.decided] = certificate
         self._certificates.pop(self.decided - CERTIFICATES_KEPT, None)
-        self._emit(Decide(value.block, value.digest, certificate.round, certificate.voters, self.state))
-        if not is_stated_here:
-            self._own = outputs.get(certificate.round)
+        output = value.digest
+        if is_stated_here:
+            self.certified = self.decided
+        else:
+            self._certify_before(certificate)
+            if not agrees:
+                self._resync(self.certified, value.digest)
+            self._own = outputs.get(certificate.round) if agrees else None  # from the wrong state is from none
+            output = b""
+        self._emit(Decide(value.block, output, certificate.round, certificate.voters, self.state))
+        if is_stated_here and not agrees:
+            self._resync(self.decided, value.digest)
         if self._own is None:
             self._execute_decided(certificate)
         else:
             self._begin_height()
+
+    def _certify_before(self, certificate: CommitCertificate) -> None:
+        """Who decides a height stands behind what its header states: the output of the height before."""
+        self.certified = certificate.height - 1
+        if self.certified:  # no output comes before the first height
+            self._emit(Certify(self.certified, certificate.value.digest, certificate.voters))
+
+    def _resync(self, height: int, output: bytes) -> None:
+        self._executing.clear()
+        self._emit(Resync(height, output))
 
     def _execute_decided(self, certificate: CommitCertificate) -> None:
         self._execute(certificate.value.block, certificate.round)

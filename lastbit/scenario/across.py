@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from consensus.quorum import QuorumError
+from lastbit.protocols import PROTOCOLS
 from lastbit.scenario.faults import Fault, shown_float
 from lastbit.scenario.network import Crash, MatrixLatency, Network, Partition, UniformLatency
 from lastbit.scenario.tables import (
@@ -19,6 +20,9 @@ from lastbit.scenario.tables import (
     ModelChoice,
     ReplicaOverride,
 )
+
+KEYS_OF_SOME = frozenset().union(*(kind.keys for kind in PROTOCOLS.values()))
+"""The keys of `[chain]` that only some protocols read."""
 
 
 def faults_across(tables: Mapping[str, Any]) -> Iterator[Fault]:
@@ -35,6 +39,7 @@ def faults_across(tables: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _in_chain(chain: Chain) -> Iterator[Fault]:
+    yield from _in_protocol(chain)
     if chain.weights is not None and len(chain.weights) != chain.replicas:
         yield Fault("chain.weights", f"{len(chain.weights)} weights for {chain.replicas} replicas; one for each")
     else:
@@ -62,6 +67,22 @@ def _in_chain(chain: Chain) -> Iterator[Fault]:
             f"{shown_float(chain.give_up_after_ms)} is below stall_after_ms, {shown_float(chain.stall_after_ms)}: "
             "the run would end before it counts as a stall",
         )
+
+
+def _in_protocol(chain: Chain) -> Iterator[Fault]:
+    """What another protocol bears or reads, and this one does not."""
+    kind = chain.kind
+    for key, found, borne in (
+        ("policy", chain.policy, kind.policies),
+        ("outvoted", chain.outvoted, kind.outvoted),
+    ):
+        if found not in borne:
+            allowed = " or ".join(f'"{each}"' for each in borne)
+            yield Fault(f"chain.{key}", f'{kind.title} bears no "{found}"; {allowed}')
+    for key in sorted(KEYS_OF_SOME - kind.keys):
+        if getattr(chain, key) != type(chain).model_fields[key].default:
+            readers = " and ".join(each.title for each in PROTOCOLS.values() if key in each.keys)
+            yield Fault(f"chain.{key}", f"is read by {readers} alone, and this chain runs {kind.title}")
 
 
 def _in_quorum(chain: Chain) -> Iterator[Fault]:

@@ -26,6 +26,7 @@ from lastbit.scenario.tables import (
     Inputs,
     ModelChoice,
     ReplicaOverride,
+    State,
 )
 from lastbit.scenario.translate import faults_from, without_unknown_keys
 
@@ -73,6 +74,7 @@ class Scenario(Table):
     fleet: Fleet = Fleet()
     replica: tuple[ReplicaOverride, ...] = ()
     divergence: Divergence | None = None
+    state: State | None = None
     network: Network = Network()
     crash: tuple[Crash, ...] = ()
 
@@ -136,8 +138,9 @@ class Scenario(Table):
             "weights": list(self.chain.voting_weights),
             "faulty_max": self.chain.faulty_weight_max,
             "quorum": self.quorum_system().threshold,
-            "watermark_window": self.chain.watermark_window_heights,
         }
+        if "watermark_window" in self.chain.kind.keys:
+            plain["chain"]["watermark_window"] = self.chain.watermark_window_heights
         plain["fleet"]["profile"] = profile_of(self.fleet.profile).to_mapping()
         plain["replica"] = [
             {

@@ -5,11 +5,13 @@ Times are written in milliseconds and used in integer nanoseconds: each `..._ms`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from consensus.quorum import QuorumSystem
+from lastbit.protocols import PROTOCOLS, ProtocolKind
 from lastbit.scenario.base import REPLICAS_MAX, Duration, ReplicaId, Table, ns
 from lastbit.scenario.faults import shown
 from lastbit.scenario.fields import (
@@ -44,8 +46,11 @@ class Chain(Table):
     weights: tuple[Annotated[int, Whole("a voting weight", low=1, high=10**12)], ...] | None = None
     faulty_max: Annotated[int, Whole("a weight that may be faulty")] | None = None
     quorum: Annotated[int, Whole("the weight of a quorum", low=1)] | None = None
-    protocol: Literal["pbft"] = "pbft"
-    policy: Literal["halt", "retry", "skip"] = "halt"
+    protocol: Literal["pbft", "tendermint"] = "pbft"
+    policy: Literal["halt", "retry", "skip"]
+    outvoted: Literal["stay", "halt", "resync"]
+    resync_ms: Duration | None = None
+    digest: Literal["next-header", "proposal"] = "next-header"
     blocks: Annotated[int, Whole("a number of blocks", low=1, high=10**9)]
     requests_per_block: Annotated[int, Whole("a number of requests", low=1, high=REQUESTS_PER_BLOCK_MAX)] = 1
     pipeline: Annotated[int, Whole("a number of heights in flight", low=1, high=10_000)] = 1
@@ -57,6 +62,18 @@ class Chain(Table):
     give_up_after_ms: Duration | None = None
     until_s: Annotated[float, Real("a time in seconds", low=1e-9, high=S_MAX)] | None = None
     max_events: Annotated[int, Whole("a number of events", low=1)] = 1_000_000_000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_protocol_has_it(cls, found: Any) -> Any:
+        """What the file leaves out and protocols differ in."""
+        kind = PROTOCOLS.get(found.get("protocol", "pbft")) if isinstance(found, Mapping) else None
+        return found if kind is None else {"policy": kind.policies[0], "outvoted": kind.outvoted[0], **found}
+
+    @property
+    def kind(self) -> ProtocolKind:
+        """What a run must know of the protocol."""
+        return PROTOCOLS[self.protocol]
 
     @property
     def voting_weights(self) -> tuple[int, ...]:
@@ -74,8 +91,9 @@ class Chain(Table):
         Raises:
             QuorumError: two quorums need not share an honest replica, or the honest cannot form one.
         """
-        threshold = {} if self.quorum is None else {"threshold": self.quorum}
-        return QuorumSystem(self.voting_weights, self.faulty_weight_max, **threshold)
+        if self.quorum is not None:
+            return QuorumSystem(self.voting_weights, self.faulty_weight_max, self.quorum)
+        return self.kind.quorum(self.voting_weights, self.faulty_weight_max)
 
     @property
     def watermark_window_heights(self) -> int:
@@ -103,6 +121,11 @@ class Chain(Table):
     def give_up_after_ns(self) -> int | None:
         """How long a stall may last before the run ends; None: 20 times `stall_after`."""
         return None if self.give_up_after_ms is None else ns(self.give_up_after_ms)
+
+    @property
+    def resync_ns(self) -> int | None:
+        """How long a replica takes to take over the state of others; None: derived from the undisturbed block time."""
+        return None if self.resync_ms is None else ns(self.resync_ms)
 
     @property
     def until_ns(self) -> int | None:
@@ -185,6 +208,12 @@ class ReplicaOverride(Table):
     profile: ProfileTable = Field(default_factory=dict)
     operations_per_second: Speed | None = None
     behaviour: Behaviour | None = None
+
+
+class State(Table):
+    """State carries over: what a replica answers becomes part of its state, and votes name that."""
+
+    carries: Literal["hash-chain"] = "hash-chain"
 
 
 class Divergence(Table):

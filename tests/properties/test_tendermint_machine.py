@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.cluster import output
 from support.tendermint_cluster import TendermintCluster, tendermint
 
-from consensus.protocol import Block, Broadcast, CancelTimer, Decide, Execute, Message, Send, SetTimer
+from consensus.protocol import Block, Broadcast, CancelTimer, Certify, Decide, Execute, Message, Resync, Send, SetTimer
 from consensus.tendermint.messages import Precommit, Prevote, Proposal, Value
 
 LIAR = 3
@@ -39,13 +39,14 @@ class TendermintSteps(RuleBasedStateMachine):
         digest=st.sampled_from(["next-header", "proposal"]),
         apart=st.tuples(*[st.sampled_from([0, 0, 1, 2])] * 4),
         by_round=st.sampled_from([True, True, False]),
+        outvoted=st.sampled_from(["halt", "resync"]),
     )
-    def begin(self, digest: Any, apart: tuple[int, ...], by_round: bool) -> None:
+    def begin(self, digest: Any, apart: tuple[int, ...], by_round: bool, outvoted: Any) -> None:
         def answer(replica: int, block: Block, view: int) -> bytes:
             return output(f"{block} {view if by_round else 0} {block.height == apart[replica]}")
 
         self.books = TendermintCluster(
-            tendermint(digest=digest), blocks=HEIGHTS, answer=answer, behaviours={LIAR: "silent"}
+            tendermint(digest=digest, outvoted=outvoted), blocks=HEIGHTS, answer=answer, behaviours={LIAR: "silent"}
         )
         for replica in range(4):
             self.do(replica, self.books.inner[replica].start())
@@ -69,6 +70,11 @@ class TendermintSteps(RuleBasedStateMachine):
                     assert block.height not in self.books.decided[replica]
                     self.books.decided[replica][block.height] = effect
                     self.books.watch.decided(replica, effect, 0)
+                case Certify() if replica != LIAR:
+                    self.books.certified[replica].append(effect)
+                case Resync():
+                    self.executions[replica].clear()
+                    self.books.resynced[replica].append(effect)
 
     def send(self, sender: int, receiver: int, message: Message) -> None:
         if sender != receiver:
@@ -203,7 +209,7 @@ class TendermintSteps(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "books"):
             self.books.check_honest_votes()
-            self.books.check_halts()
+            self.books.check_outvoted()
 
 
 TestTendermintSteps = TendermintSteps.TestCase

@@ -20,7 +20,7 @@ from support.tendermint_cluster import TendermintCluster, tendermint
 
 from consensus.protocol import Block, Message
 from consensus.quorum import QuorumSystem
-from consensus.tendermint.config import DigestPlace
+from consensus.tendermint.config import DigestPlace, OutvotedPolicy
 from consensus.tendermint.vote_keeper import two_thirds
 
 BLOCKS = 8
@@ -40,6 +40,7 @@ class Story:
 
     weights: tuple[int, ...]
     digest: DigestPlace
+    outvoted: OutvotedPolicy
     faulty: dict[int, str]
     crashes: tuple[tuple[int, int, int | None], ...]
     classes: dict[int, tuple[int, ...]]
@@ -72,24 +73,34 @@ class Story:
         """The heights whose outputs are voted on: that of the last one stands in no header."""
         return range(1, BLOCKS + (self.digest == "proposal"))
 
-    def follows(self, heights: range) -> frozenset[int]:
-        """Who among the live always computed what the largest class of them did."""
+    @cached_property
+    def going_on(self) -> frozenset[int] | None:
+        """Who among the live goes on to the end, where two thirds agree at each height. None: somewhere they don't.
+
+        Who is outvoted goes on if it takes the state of the others over.
+        """
         following = self.live
-        for height in heights:
-            split = self.classes.get(height)
-            if split is not None:
-                weight: Counter[int] = Counter()
-                for replica in sorted(following):
-                    weight[split[replica]] += self.weights[replica]
-                largest = max(weight, key=lambda each: (weight[each], -each), default=0)
-                following = frozenset(replica for replica in following if split[replica] == largest)
+        for height in self.judged:
+            agreeing = self.largest_class(height, following)
+            if not self.quorum.is_quorum(agreeing):
+                return None
+            following = agreeing if self.outvoted == "halt" else following
         return following
+
+    def largest_class(self, height: int, among: frozenset[int]) -> frozenset[int]:
+        """Those of some replicas who agree at a height, and weigh most."""
+        split = self.classes.get(height, (0,) * len(self.weights))
+        weight: Counter[int] = Counter()
+        for replica in sorted(among):
+            weight[split[replica]] += self.weights[replica]
+        largest = max(weight, key=lambda each: (weight[each], -each), default=0)
+        return frozenset(replica for replica in among if split[replica] == largest)
 
     @cached_property
     def expected(self) -> str:
         if self.quorum.weight_of(self.live) < self.quorum.threshold:
             return "either" if self.liars else "stall: too few alive"
-        if self.quorum.is_quorum(self.follows(self.judged)) and not self.liars:
+        if self.going_on is not None and not self.liars:
             return "progress"
         if not self.classes:
             return "progress"
@@ -117,7 +128,7 @@ class Story:
             return None if random.random() < self.loss else random.randint(1, self.delay_max_ms) * MS
 
         cluster = TendermintCluster(
-            tendermint(weights=self.weights, digest=self.digest),
+            tendermint(weights=self.weights, digest=self.digest, outvoted=self.outvoted),
             blocks=BLOCKS,
             answer=self.answer,
             delay_ns=delay_ns,
@@ -150,6 +161,7 @@ def stories(draw: st.DrawFn, kinds: tuple[str, ...]) -> Story:
     return Story(
         weights=weights,
         digest=draw(st.sampled_from(["next-header", "proposal"])),
+        outvoted=draw(st.sampled_from(["halt", "resync"])),
         faulty=faulty,
         crashes=tuple(crashes),
         classes={} if theme == "faults" else draw(st.dictionaries(heights, split | alone, min_size=1, max_size=2)),
@@ -165,17 +177,18 @@ def judge(story: Story) -> str:
     cluster = story.run()
     cluster.check_no_fork()
     cluster.check_honest_votes()
-    cluster.check_halts()
+    cluster.check_outvoted()
     halted = sorted(set(cluster.halted) & set(cluster.honest))
     if not story.classes:
         assert not halted, "halted though all outputs agree"
-    going_on = sorted(story.live - set(halted))
-    heights = [cluster.inner[replica].decided for replica in going_on]
+    heights = [cluster.inner[replica].decided for replica in sorted(story.live - set(halted))]
     done = bool(heights) and min(heights) >= BLOCKS
     match story.expected:
         case "progress":
-            following = [cluster.inner[replica].decided for replica in story.follows(story.judged)]
+            following = [cluster.inner[replica].decided for replica in story.going_on or story.live]
             assert min(following) >= BLOCKS, f"no progress: {cluster.heights()}"
+            if any(cluster.resynced[replica] for replica in story.live):
+                return "progress with those who took the state over"
             return "progress without those who halted" if halted else "progress"
         case "stall: too few alive":
             frozen = story.healed_ns + 3_000 * MS  # what was decided before the crashes may still be carried around
@@ -198,6 +211,7 @@ def assert_not_decided_beyond(story: Story, cluster: TendermintCluster) -> None:
 BRANCHES = (
     "progress",
     "progress without those who halted",
+    "progress with those who took the state over",
     "stall: too few alive",
     "stall: no class has two thirds, stalled",
 )

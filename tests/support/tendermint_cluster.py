@@ -8,6 +8,7 @@ from typing import Any
 
 from support.cluster import MS, Cluster
 
+from consensus.protocol import Certify, Outvoted, Resync
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import NO_OUTPUT, Precommit, Prevote, Proposal, Signed, Sync, Value
 from consensus.tendermint.vote_keeper import two_thirds
@@ -19,6 +20,24 @@ class TendermintCluster(Cluster):
 
     config: TendermintConfig  # type: ignore[assignment]
     protocol: type[Tendermint] = Tendermint  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.certified: list[list[Certify]] = [[] for _ in range(self.n)]
+        self.outvoted: list[Outvoted] = []
+        self.resynced: list[list[Resync]] = [[] for _ in range(self.n)]
+
+    def _do(self, replica: int, effects: tuple[object, ...]) -> None:
+        for effect in effects:
+            if isinstance(effect, Certify):
+                self.certified[replica].append(effect)
+            elif isinstance(effect, Outvoted):
+                self.outvoted.append(effect)
+            elif isinstance(effect, Resync):
+                self.resynced[replica].append(effect)
+                self._lives[replica] += 1  # what it was executing is void
+            else:
+                super()._do(replica, (effect,))
 
     @property
     def halted(self) -> dict[int, int]:
@@ -61,8 +80,11 @@ class TendermintCluster(Cluster):
                 polkas = (prevoters.get((height, at, vote), set()) for at in range(round_, later))
                 assert any(map(self.could_be_a_quorum, polkas)), f"replica {replica} broke its lock"
 
-    def check_halts(self) -> None:
-        """Who halted was outvoted: two thirds precommitted, in one round, a value that states another output."""
+    def check_outvoted(self) -> None:
+        """Who halted was outvoted: two thirds precommitted, in one round, a value that states another output.
+
+        And who went on computed what is certified, or took the state over that goes with it.
+        """
         precommits: dict[tuple[int, int, bytes], set[int]] = {}
         values = {message.value.id: message.value for message in self.said() if isinstance(message, Proposal)}
         for message in self.said():
@@ -80,18 +102,45 @@ class TendermintCluster(Cluster):
             (value,) = set(outvoted_by)
             assert not self.is_own(replica, value), f"replica {replica} halted though its output was stated"
         for replica in self.honest:
-            for decide in self.decided[replica].values():
-                assert self.is_own(replica, Value(decide.block, decide.output)), f"replica {replica} should have halted"
+            others = [each for each in self.outputs(replica) if not self.computed(replica, *each)]
+            resynced = [(resync.height, resync.output) for resync in self.resynced[replica]]
+            assert resynced == others, f"replica {replica} should have halted, or taken the state over"
+            assert not resynced or self.config.outvoted == "resync"
 
     def is_own(self, replica: int, value: Value) -> bool:
         """Does a value state what this replica itself computed, in whatever round?"""
-        block = value.block
+        height, digest = value.block.height, value.digest
         if self.config.digest == "next-header":
-            if block.height == 1:
-                return value.digest == NO_OUTPUT
-            before = self.decided[replica][block.height - 1]
-            return value.digest == self.answer(replica, before.block, before.view)
-        return value.digest in {self.answer(replica, block, view) for _, _, view in self.executions}
+            return digest == NO_OUTPUT if height == 1 else self.computed(replica, height - 1, digest)
+        return digest in {self.answer(replica, value.block, view) for _, _, view in self.executions}
+
+    def outputs(self, replica: int) -> Iterator[tuple[int, bytes]]:
+        """What two thirds stand behind, as a replica says."""
+        if self.config.digest == "next-header":
+            yield from ((certify.height, certify.output) for certify in self.certified[replica])
+        else:
+            yield from ((height, decide.output) for height, decide in self.decided[replica].items())
+
+    def computed(self, replica: int, height: int, output: bytes) -> bool:
+        """Is this a replica's own output of a height that it has decided?"""
+        decide = self.decided[replica][height]
+        if self.config.digest == "next-header":
+            return output == self.answer(replica, decide.block, decide.view)
+        return output in {self.answer(replica, decide.block, view) for _, _, view in self.executions}
+
+    def check_no_fork(self) -> None:
+        """As in all protocols; and of each height but the last one output is certified, in order."""
+        super().check_no_fork()
+        outputs: dict[int, bytes] = {}
+        for replica in self.honest:
+            certified = self.certified[replica]
+            if self.config.digest == "proposal":
+                assert not certified, "certified apart, where votes name the output"
+                continue
+            assert [certify.height for certify in certified] == list(range(1, len(self.decided[replica])))
+            for certify in certified:
+                assert self.config.quorum.is_quorum(certify.voters), "an output certified without a quorum"
+                assert outputs.setdefault(certify.height, certify.output) == certify.output, "two outputs certified"
 
     def rounds(self, height: int) -> int:
         """The last round of a height in which anybody was."""

@@ -19,7 +19,13 @@ class Watched:
         self.records: list[dict[str, Any]] = []
         self.progressed = 0
         self.observation = Observation(
-            QUORUM, honest, now_ns=lambda: now_ns, record=self.records.append, progressed=self._progressed
+            QUORUM,
+            honest,
+            kind=PBFT,
+            compares_later=False,
+            now_ns=lambda: now_ns,
+            record=self.records.append,
+            progressed=self._progressed,
         )
 
     def _progressed(self) -> None:

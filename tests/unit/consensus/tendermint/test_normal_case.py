@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from support.cluster import MS, output
 from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
 
-from consensus.protocol import Block, Decide, Execute
+from consensus.protocol import Block, CancelTimer, Certify, Decide, Execute, Resync
 from consensus.tendermint import TendermintConfig
-from consensus.tendermint.messages import NO_OUTPUT, Precommit, Prevote, Proposal, Value
+from consensus.tendermint.messages import NO_OUTPUT, CommitCertificate, Precommit, Prevote, Proposal, Sync, Value
 from consensus.tendermint.vote_keeper import two_thirds
 
 
@@ -55,7 +56,7 @@ def test_a_proposal_is_executed_then_prevoted_then_precommitted_on_a_polka_and_d
     assert solo.of(Decide) == []
     solo.precommits((1,), solo.value())
     (decide,) = solo.of(Decide)
-    assert (decide.block, decide.output, decide.view, decide.voters) == (solo.block(1), NO_OUTPUT, 0, (0, 1, 3))
+    assert (decide.block, decide.output, decide.view, decide.voters) == (solo.block(1), b"", 0, (0, 1, 3))
 
 
 def test_six_replicas_need_five() -> None:
@@ -69,8 +70,25 @@ def test_six_replicas_need_five() -> None:
 
 def test_the_header_states_the_output_of_the_height_before() -> None:
     cluster = TendermintCluster(tendermint(), blocks=3, answer=lambda replica, block, view: output(f"{block.height}"))
-    decided = cluster.run().decided[0]
-    assert [decided[height].output for height in (1, 2, 3)] == [NO_OUTPUT, output("1"), output("2")]
+    cluster.run()
+    proposals = {message.height: message.value for _, _, message in cluster.sent if isinstance(message, Proposal)}
+    assert [proposals[height].digest for height in (1, 2, 3)] == [NO_OUTPUT, output("1"), output("2")]
+
+
+def test_a_decision_names_no_output_and_the_next_one_certifies_it_first() -> None:
+    solo = TendermintSolo()
+    solo.decide(1, 2)
+    said = [effect for effect in solo.effects if isinstance(effect, Decide | Certify)]
+    assert [(type(effect), effect.output) for effect in said] == [
+        (Decide, b""),
+        (Certify, output("same")),
+        (Decide, b""),
+    ]
+    assert solo.protocol.certified == 1
+    solo.accept(3)
+    solo.prevotes((0, 1), solo.value(3), 3)
+    solo.precommits((0, 2), solo.value(3), 3)
+    assert solo.of(Certify)[-1] == Certify(2, output("same"), (0, 2, 3)), "by those who decided the height after it"
 
 
 def test_the_proposal_states_its_own_output_where_the_configuration_says_so() -> None:
@@ -79,6 +97,8 @@ def test_the_proposal_states_its_own_output_where_the_configuration_says_so() ->
     )
     decided = cluster.run().decided[0]
     assert [decided[height].output for height in (1, 2)] == [output("1"), output("2")]
+    assert cluster.certified == [[]] * 4
+    assert cluster.inner[0].certified == 2
 
 
 # --- outputs that differ --------------------------------------------------------------------------------------
@@ -124,9 +144,90 @@ def test_who_is_outvoted_halts_and_the_others_go_on(digest: str, halted_at: int,
     cluster.run(until_ns=20_000 * MS)
     assert cluster.halted == {minority: halted_at}
     assert cluster.heights() == [halted_at - 1 if replica == minority else 8 for replica in range(4)]
-    assert [halt.height for halt in cluster.halts] == [halted_at]
+    assert [outvoted.height for outvoted in cluster.outvoted] == [halted_at]
+    assert cluster.halts == []
+    assert {certify.height for certify in cluster.certified[minority]} == set(
+        range(1, 3 if digest == "next-header" else 1)
+    )
     cluster.check_no_fork()
     cluster.check_honest_votes()
+
+
+@pytest.mark.parametrize("digest", ["next-header", "proposal"])
+@pytest.mark.parametrize("minority", range(4))
+def test_who_is_outvoted_and_takes_the_state_over_goes_on(digest: str, minority: int) -> None:
+    """From height 3 on its outputs are its own, until it has the state of the others."""
+
+    def answer(replica: int, block: Block, view: int) -> bytes:
+        is_apart = replica == minority and block.height >= 3 and not cluster.resynced[replica]
+        return output(f"{block.height} {is_apart}")
+
+    cluster = TendermintCluster(tendermint(digest=digest, outvoted="resync"), blocks=8, answer=answer)
+    cluster.run().settle()
+    assert cluster.heights() == [8] * 4
+    assert [[resync.height for resync in each] for each in cluster.resynced] == [
+        [3] if replica == minority else [] for replica in range(4)
+    ]
+    assert cluster.resynced[minority][0].output == output("3 False")
+    assert (cluster.halted, cluster.outvoted) == ({}, [])
+    cluster.check_no_fork()
+    cluster.check_honest_votes()
+
+
+def resyncing(digest: str = "next-header") -> tuple[TendermintSolo, list[object]]:
+    """Outvoted at height 1, and what it said at that moment."""
+    solo = TendermintSolo(digest=digest, outvoted="resync")
+    value = solo.value(1) if digest == "next-header" else Value(solo.block(1), output("theirs"))
+    solo.accept(1, value=value)
+    solo.precommits((0, 1, 2), value)
+    if digest == "proposal":
+        return solo, list(solo.effects)
+    theirs = solo.value(2, before="theirs")
+    solo.hear(solo.proposal(2, value=theirs))
+    return solo, list(solo.precommits((0, 1, 2), theirs, 2))
+
+
+def test_a_header_that_outvotes_is_certified_then_its_state_taken_over_and_its_block_executed_anew() -> None:
+    solo, said = resyncing()
+    assert [type(effect) for effect in said] == [Certify, Resync, Decide, Execute, CancelTimer]
+    assert said[0] == Certify(1, output("theirs"), (0, 1, 2))
+    assert said[1] == Resync(1, output("theirs"))
+    assert said[3] == Execute(solo.block(2), 0)
+    solo.hear(solo.proposal(3, value=solo.value(3, before="from there")))
+    assert solo.of(Execute)[-1].block == solo.block(2), "height 3 waits for the output of 2"
+    solo.executed(solo.block(2), "from there")
+    assert solo.of(Execute)[-1].block == solo.block(3)
+
+
+def test_what_was_executed_from_the_wrong_state_is_forgotten_with_it() -> None:
+    """Replica 3 proposes its own header in round 2 of height 2, and executes that block before it is outvoted."""
+    solo = TendermintSolo(outvoted="resync")
+    solo.decide(1)
+    for round_ in range(2):
+        solo.precommits((0, 1, 2), None, 2, round_)
+        solo.timeout()
+    assert solo.of(Execute)[-1] == Execute(solo.block(2), 2)
+    theirs = solo.value(2, before="theirs")
+    certificate = CommitCertificate(2, theirs, (0, 1, 2))
+    for is_done in (False, True):
+        one = deepcopy(solo)
+        if is_done:
+            one.executed(one.block(2), "from the wrong state", 2)
+        said = one.hear(Sync(0, (certificate,), ()))
+        assert [effect for effect in said if isinstance(effect, Execute)] == [Execute(one.block(2), 2)]
+        one.executed(one.block(2), "from theirs", 2)
+        one.hear(one.proposal(3, value=one.value(3, before="from theirs")))
+        assert one.of(Execute)[-1].block == one.block(3)
+
+
+def test_a_proposal_that_outvotes_is_decided_and_its_state_taken_over() -> None:
+    solo, said = resyncing("proposal")
+    (decide,), (resync,) = solo.of(Decide), solo.of(Resync)
+    assert (decide.output, resync) == (output("theirs"), Resync(1, output("theirs")))
+    assert said.index(decide) < said.index(resync)
+    value = Value(solo.block(2), output("same"))
+    solo.accept(2, value=value)
+    assert solo.voted(Prevote)[-1] == (2, 0, value.id)
 
 
 def test_the_rounds_of_a_minority_proposer_end_in_nil_and_the_next_one_is_decided() -> None:

@@ -1,0 +1,142 @@
+"""The executor of one node: runs what its protocol asks for, one block after another, in simulated time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from consensus.protocol import Block, BlockSource, Decide
+from lastbit.carried_state import CarriedState
+from replicas.replica import BlockAnswer, Replica
+from simcore.running_digest import EXECUTION, RunningDigest, content_of
+from simcore.world import Timer, World
+
+
+@lru_cache(maxsize=64)  # replicas that agree end their executions alike
+def _execution_content(block: bytes, output: bytes) -> bytes:
+    return content_of(block + output)
+
+
+class ExecutionObserver(Protocol):
+    """Who is told of each execution as it begins."""
+
+    def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None: ...
+
+
+class Executor:
+    """What one replica computes, and when it is done.
+
+    Args:
+        replica: what answers.
+        source: the blocks to come.
+        world: the clock.
+        history: the running digest of all events.
+        observer: told of each execution.
+        done: called with block, view and output when an execution ends.
+        carried: the state that carries over; None where each block is answered by itself.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        source: BlockSource,
+        world: World,
+        history: RunningDigest,
+        observer: ExecutionObserver,
+        done: Callable[[Block, int, bytes], None],
+        carried: CarriedState | None,
+    ) -> None:
+        self.carried = carried
+        self._replica = replica
+        self._source = source
+        self._world = world
+        self._history = history
+        self._observer = observer
+        self._done = done
+        self._under_way: deque[_Execution] = deque()
+        self._waiting: list[tuple[Block, int]] = []
+        self._last_view = 0
+        self._busy_until_ns = 0
+        self._taking_over_until_ns = 0
+
+    def execute(self, block: Block, view: int) -> None:
+        """Run the model on a block, or wait with it until the state that it starts from is known."""
+        if self.carried is not None and self.carried.after(block.height - 1) is None:
+            self._waiting.append((block, view))
+        else:
+            self._begin(block, view)
+
+    def decide(self, decide: Decide) -> None:
+        """A height is decided: what waited for its state begins."""
+        if self.carried is None:
+            return
+        self.carried.decide(decide)
+        waiting, self._waiting = self._waiting, []
+        for block, view in waiting:
+            self.execute(block, view)
+
+    def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
+        """Drop what is being computed, and the own state for one of others; that takes time."""
+        self.cancel()
+        self._taking_over_until_ns = self._world.now_ns + cost_ns
+        self._busy_until_ns = max(self._busy_until_ns, self._taking_over_until_ns)
+        if self.carried is not None:
+            self.carried.take_over(height, state)
+
+    def cancel(self) -> None:
+        """Lose what is being computed, and what waits."""
+        for execution in self._under_way:
+            execution.timer.cancel()
+        self._under_way.clear()
+        self._waiting.clear()
+
+    def restart(self) -> None:
+        """Idle from now on."""
+        self._busy_until_ns = self._world.now_ns
+
+    @property
+    def is_taking_over(self) -> bool:
+        """Is it taking over the state of others?"""
+        return self._taking_over_until_ns > self._world.now_ns
+
+    def _begin(self, block: Block, view: int) -> None:
+        """Really run the model now; the answer is there after the simulated time that it takes."""
+        self._begin_next(block, view)
+        answer = self._replica.answer_block(block.requests, view)
+        if self.carried is not None:
+            answer = self.carried.extend(block, view, answer)
+        begins_ns = max(self._world.now_ns, self._busy_until_ns)
+        self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
+        self._observer.executed(self._replica.id, block, view, answer, done_ns)
+        timer = self._world.call_at(done_ns, self._finish)
+        self._under_way.append(_Execution(timer, block, view, answer.digest))
+
+    def _begin_next(self, block: Block, view: int) -> None:
+        """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.
+
+        Before this block is answered: the threads come to work while its answer is waited for.
+        """
+        if not block.requests:
+            return  # it stands for one that failed, behind which the next was begun
+        is_view_lasting, self._last_view = view == self._last_view, view
+        if self._replica.answers_by_attempt and not is_view_lasting:
+            return  # blocks that fail take a view each: computed for this one, the next would be computed in vain
+        following = self._source(block.height + 1)
+        if following is not None:
+            self._replica.begin_block(following.requests, view)
+
+    def _finish(self) -> None:
+        """A replica computes one block after another, so it is the first of those under way that is done."""
+        _, block, view, output = self._under_way.popleft()
+        content = _execution_content(block.digest, output)
+        self._history.record(self._world.now_ns, replica=self._replica.id, kind=EXECUTION, content=content)
+        self._done(block, view, output)
+
+
+class _Execution(NamedTuple):
+    timer: Timer
+    block: Block
+    view: int
+    output: bytes

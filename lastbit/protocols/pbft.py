@@ -1,0 +1,51 @@
+"""PBFT with votes on outputs, as a scenario names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consensus.pbft import Pbft, PbftConfig
+from consensus.pbft.messages import KINDS, NewView, Prepare
+from consensus.protocol import Message
+from consensus.quorum import QuorumSystem
+from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup
+
+if TYPE_CHECKING:
+    from lastbit.scenario.tables import Chain
+    from lastbit.timing import Timing
+
+
+def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Setup:  # noqa: ARG001 - nothing is drawn
+    config = PbftConfig(
+        quorum=quorum,
+        policy=chain.policy,
+        pipeline=chain.pipeline,
+        checkpoint_interval=chain.checkpoint_interval,
+        watermark_window=chain.watermark_window_heights,
+        timeout_ns=timing.timeout_ns,
+        timeout_max_ns=timing.timeout_max_ns,
+    )
+    return Setup(
+        replica=lambda replica, source: Pbft(replica, config, source),
+        leader=lambda _, view: config.leader(view),
+    )
+
+
+def _output_vote(message: Message) -> OutputVote | None:
+    return OutputVote(message.height, message.view, message.pair) if isinstance(message, Prepare) else None
+
+
+PBFT = ProtocolKind(
+    name="pbft",
+    title="PBFT",
+    messages=KINDS,
+    policies=("halt", "retry", "skip"),
+    outvoted=("stay", "resync"),
+    keys=frozenset({"pipeline", "checkpoint_interval", "watermark_window"}),
+    delays_per_block=3,  # pre-prepare, prepare, commit
+    quorum=QuorumSystem,
+    set_up=_set_up,
+    leader_states_output=False,
+    new_view=NewView,
+    output_vote=_output_vote,
+)

@@ -1,0 +1,54 @@
+"""Tendermint, as a scenario names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consensus.protocol import Message
+from consensus.quorum import QuorumSystem
+from consensus.tendermint import Tendermint, TendermintConfig
+from consensus.tendermint.messages import KINDS
+from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup
+
+if TYPE_CHECKING:
+    from lastbit.scenario.tables import Chain
+    from lastbit.timing import Timing
+
+
+def _quorum(weights: tuple[int, ...], faulty_weight_max: int) -> QuorumSystem:
+    return QuorumSystem(weights, faulty_weight_max, 2 * sum(weights) // 3 + 1)
+
+
+def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Setup:  # noqa: ARG001 - nothing is drawn
+    config = TendermintConfig(
+        quorum=quorum,
+        digest=chain.digest,
+        timeout_ns=timing.timeout_ns,
+        timeout_max_ns=timing.timeout_max_ns,
+    )
+    return Setup(
+        replica=lambda replica, source: Tendermint(replica, config, source),
+        leader=config.proposer,
+        certified_at=(lambda height: height - 1) if chain.digest == "next-header" else None,
+    )
+
+
+def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
+    """Votes name a header: whose outputs it states, and which, its proposer says and not the voter."""
+    return None
+
+
+TENDERMINT = ProtocolKind(
+    name="tendermint",
+    title="Tendermint",
+    messages=KINDS,
+    policies=("retry",),
+    outvoted=("halt", "resync"),
+    keys=frozenset({"digest"}),
+    delays_per_block=3,  # proposal, prevote, precommit
+    quorum=_quorum,
+    set_up=_set_up,
+    leader_states_output=True,
+    new_view=None,
+    output_vote=_output_vote,
+)
