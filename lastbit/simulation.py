@@ -17,7 +17,7 @@ from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
 from lastbit.carried_state import CarriedState
 from lastbit.causes import Facts, find_cause
-from lastbit.conditions import crashes_of, latency_of, partitions_of
+from lastbit.conditions import crashes_of, disturbances_of, latency_of, partitions_of
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
@@ -96,6 +96,7 @@ class Simulation:
             loss=scenario.network.loss,
             crashes=crashes_of(scenario),
             partitions=partitions_of(scenario),
+            disturbances=disturbances_of(scenario),
         )
         self.source = self._source()
         self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]

@@ -41,7 +41,7 @@ class Timing:
 def timing_of(scenario: Scenario, compute_ns: int) -> Timing:
     """The times of a scenario whose slowest honest replica computes a block in `compute_ns`."""
     chain = scenario.chain
-    block_ns = chain.kind.delays_per_block * _slow_delay_ns(scenario.network.latency) + chain.pipeline * compute_ns
+    block_ns = chain.kind.delays_per_block * slow_delay_ns(scenario.network.latency) + chain.pipeline * compute_ns
     derived_ns = max(TIMEOUT_BLOCKS * block_ns, 2)
     timeout_ns = chain.timeout_ns or min(derived_ns, chain.timeout_cap_ns or derived_ns)
     stall_after_ns = chain.stall_after_ns or max(STALL_AFTER_BLOCKS * block_ns, 1)
@@ -55,7 +55,7 @@ def timing_of(scenario: Scenario, compute_ns: int) -> Timing:
     )
 
 
-def _slow_delay_ns(latency: Latency) -> int:
+def slow_delay_ns(latency: Latency) -> int:
     """A delay that few messages exceed."""
     match latency:
         case ConstantLatency():
