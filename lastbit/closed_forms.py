@@ -218,8 +218,8 @@ def predict_scenario(scenario: Scenario) -> Prediction | NoClosedForm:
     voting = [spec for spec in replicas if spec.behaviour != "silent"]
     if any(spec.behaviour.startswith("equivocating") for spec in voting):
         return NoClosedForm("a replica equivocates")
-    if scenario.network.loss or scenario.network.partition or scenario.crash:
-        return NoClosedForm("messages are lost or replicas are away, so not all execute each block")
+    if scenario.network.has_faults or scenario.crash:
+        return NoClosedForm("messages are lost or late, or replicas are away, so not all execute each block")
     profiles = {spec.profile for spec in voting}
     if len(profiles) > 1:
         return NoClosedForm("replicas of different numeric profiles diverge by themselves, how often only a run shows")

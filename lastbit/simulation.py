@@ -17,7 +17,7 @@ from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
 from lastbit.carried_state import CarriedState, StateArchive
 from lastbit.causes import Facts, find_cause
-from lastbit.conditions import crashes_of, latency_of, partitions_of
+from lastbit.conditions import crashes_of, disturbances_of, latency_of, partitions_of
 from lastbit.fleet import feedback_of
 from lastbit.node import Node
 from lastbit.observation import Observation
@@ -97,6 +97,7 @@ class Simulation:
             loss=scenario.network.loss,
             crashes=crashes_of(scenario),
             partitions=partitions_of(scenario),
+            disturbances=disturbances_of(scenario),
         )
         self.source = self._source()
         self.archive = StateArchive()
@@ -284,7 +285,10 @@ class Simulation:
         """Who reaches whom now: the common refinement of all partitions that hold."""
         everybody = frozenset(self.behaviours)
         holding = [split for split in partitions_of(self.scenario) if split.holds_at(self.world.now_ns)]
-        groups = {frozenset.intersection(everybody, *(split.reached_by(one) for split in holding)) for one in everybody}
+        groups = {
+            everybody.intersection(*(split.reached_by(one, self.world.now_ns) for split in holding))
+            for one in everybody
+        }
         return tuple(sorted(groups, key=sorted))
 
 

@@ -1,27 +1,24 @@
 """Itineraries: in which order, and with which gaps, the copies of a broadcast arrive.
 
 The delays of one round are one array, drawn at once from the stream of that height and round; all senders' rows are
-sorted at once, and become lists at once, since a NumPy call costs as much as ten deliveries. A sending of the same kind
-by the same sender in the same round again is a repeat, and each repeat has an array of its own.
+sorted at once, and become lists at once, since a NumPy call costs as much as ten deliveries. `rounds.py` says which
+round and which repeat a message belongs to.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from simcore.latency import Latency
+from simcore.rounds import RoundKey, Rounds
 from simcore.running_digest import ARRIVAL, REPLICA_BITS, REPLICAS_MAX, arrival_of
 from simcore.streams import Streams
-
-ROUNDS_KEPT_MAX = 64
-NO_HEIGHT = 0
-ARRAYS_KEPT_MAX = 4
-"""Of one round. A repeat whose array was let go has it drawn again, and the same draws come of it."""
 
 SORTED_AT_ONCE_MAX = 1024
 """Delays. Of so many, sorting all kinds at once, also those that nobody sends, costs less than a sort for each kind."""
@@ -29,10 +26,6 @@ SORTED_AT_ONCE_MAX = 1024
 _ARRIVAL_WORD = np.dtype("<i8")
 _ARRIVAL_BYTES = np.dtype(f"V{ARRIVAL.size}")
 _NEVER = np.iinfo(np.int64).max
-
-RoundKey = tuple[int, int]
-"""Height and round. What belongs to no height says so with a height that no block has, 0."""
-
 
 Itinerary = tuple[list[int], list[bytes], int, list[int]]
 """The way of one sending's copies: (receivers, arrivals, first_ns, gaps_ns).
@@ -42,6 +35,16 @@ the running digest (delay and receiver, see `running_digest.ARRIVAL`). `first_ns
 the first arrival; the gaps are those from each arrival to the next, then -1, and what follows means nothing. Where all
 copies arrive together, -1 is the only gap.
 """
+
+
+def itinerary_of(copies: Sequence[tuple[int, int]]) -> Itinerary:
+    """The way of copies that are given as (delay in ns, receiver), in this order."""
+    if not copies:
+        return [], [], -1, [-1]
+    delays_ns, receivers = zip(*copies, strict=True)
+    gaps_ns = [after_ns - before_ns for before_ns, after_ns in pairwise(delays_ns)]
+    return list(receivers), list(map(arrival_of, delays_ns, receivers)), delays_ns[0], [*gaps_ns, -1]
+
 
 Stop = tuple[Sequence[int], Sequence[bytes], int]
 """Copies that arrive together: their receivers, an empty part and then their arrivals, and the gap to the next stop.
@@ -68,9 +71,6 @@ def stops(itinerary: Itinerary) -> Iterator[Stop]:
 class Itineraries:
     """Draws the itineraries of a run.
 
-    Memory is bounded: the arrays of the 64 rounds begun last are kept. A round that was forgotten and is sent in again
-    begins again with its first array.
-
     Args:
         streams: where the draws come from: the streams "network.broadcast" and "network.send".
         replicas: how many there are.
@@ -85,10 +85,8 @@ class Itineraries:
         self._kinds = kinds
         self._latency = latency
         self._loss = loss
-        self._broadcasts: dict[RoundKey, _Round] = {}
-        self._sends: dict[RoundKey, _Round] = {}
-        self._broadcasts_of_no_height: dict[int, int] = {}
-        self._sends_of_no_height: dict[int, int] = {}
+        self._broadcasts = Rounds(partial(self._draw, "network.broadcast"))
+        self._sends = Rounds(partial(self._draw, "network.send"))
         # Without a draw all rounds are alike, and one array serves them all.
         self._fixed = None if latency.draws or loss > 0 else self._draw("network.broadcast", (0, 0), 0)
 
@@ -96,10 +94,7 @@ class Itineraries:
         """The way of the copies to everyone but the sender."""
         if self._fixed is not None:
             return self._fixed.itinerary(kind, sender)
-        place = kind * self._replicas + sender
-        round_key = self._address(self._broadcasts_of_no_height, round_key, place)
-        repeat, round_ = self._repeat(self._broadcasts, round_key, place)
-        delays = round_.arrays.get(repeat) or self._array(round_, "network.broadcast", round_key, repeat)
+        delays = self._broadcasts.next(round_key, kind * self._replicas + sender)
         return delays.take_itinerary(kind, sender)
 
     def send(self, round_key: RoundKey, kind: int, sender: int, receiver: int) -> Itinerary:
@@ -108,43 +103,10 @@ class Itineraries:
             delay_ns = self._fixed.delay_ns(kind, sender, receiver)
         else:
             place = (kind * self._replicas + sender) * self._replicas + receiver
-            round_key = self._address(self._sends_of_no_height, round_key, place)
-            repeat, round_ = self._repeat(self._sends, round_key, place)
-            delays = round_.arrays.get(repeat) or self._array(round_, "network.send", round_key, repeat)
-            delay_ns = delays.delay_ns(kind, sender, receiver)
+            delay_ns = self._sends.next(round_key, place).delay_ns(kind, sender, receiver)
         if delay_ns == _NEVER:
             return [], [], -1, [-1]
         return [receiver], [arrival_of(delay_ns, receiver)], delay_ns, [-1]
-
-    def _address(self, sent: dict[int, int], round_key: RoundKey, place: int) -> RoundKey:
-        """The round whose draws a message takes. What belongs to no height is counted instead, by sender and kind.
-
-        Such messages come again and again under few round keys, and would begin with the same draws whenever their
-        round had been forgotten: the first one lost would be lost every time.
-        """
-        if round_key[0] != NO_HEIGHT:
-            return round_key
-        count = sent.get(place, 0)
-        sent[place] = count + 1
-        return NO_HEIGHT, count
-
-    def _repeat(self, rounds: dict[RoundKey, _Round], round_key: RoundKey, place: int) -> tuple[int, _Round]:
-        round_ = rounds.get(round_key)
-        if round_ is None:
-            if len(rounds) == ROUNDS_KEPT_MAX:
-                del rounds[next(iter(rounds))]  # the one begun first
-            round_ = rounds[round_key] = _Round()
-        if round_key[0] == NO_HEIGHT:
-            return 0, round_
-        repeat = round_.repeats.get(place, 0)
-        round_.repeats[place] = repeat + 1
-        return repeat, round_
-
-    def _array(self, round_: _Round, stream: str, round_key: RoundKey, repeat: int) -> _Delays:
-        if len(round_.arrays) == ARRAYS_KEPT_MAX:
-            del round_.arrays[next(iter(round_.arrays))]
-        delays = round_.arrays[repeat] = self._draw(stream, round_key, repeat)
-        return delays
 
     def _draw(self, stream: str, round_key: RoundKey, repeat: int) -> _Delays:
         rng = self._streams.generator(stream, *round_key, repeat)
@@ -152,12 +114,6 @@ class Itineraries:
         if self._loss > 0:
             delays_ns[rng.random(delays_ns.shape) < self._loss] = _NEVER
         return _Delays(delays_ns, lossy=self._loss > 0)
-
-
-@dataclass(slots=True)
-class _Round:
-    repeats: dict[int, int] = field(default_factory=dict)
-    arrays: dict[int, _Delays] = field(default_factory=dict)
 
 
 class _Delays:

@@ -1,32 +1,36 @@
-"""The network: carries messages between replicas, with latency, loss, crashes and partitions.
+"""The network: carries messages between replicas, with latency, loss, crashes, partitions and disturbances.
 
 A broadcast is one event that travels: at each stop it hands over the copies that arrive there together, and puts itself
 into SimPy's queue again for the next stop. So the queue holds one entry for each broadcast under way instead of one for
 each copy, and a delivery allocates nothing but its record in the running digest.
 
 All that becomes of a copy is settled when it is sent: the delays and losses are drawn by then, and the windows of
-crashes and partitions are known from the start. Where two events share a nanosecond, the one scheduled first comes
-first; a copy counts as scheduled when the copies before it, of the same broadcast, arrived.
+crashes, partitions and disturbances are known from the start. Where two events share a nanosecond, the one scheduled
+first comes first; a copy counts as scheduled when the copies before it, of the same broadcast, arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from simpy.core import Environment
 from simpy.events import NORMAL, Event
 
+from simcore.detours import Chances, Detours
+from simcore.disturbances import Disturbances
 from simcore.faults import Crash, Partition
-from simcore.itineraries import Itineraries, Itinerary, RoundKey, stops
+from simcore.itineraries import Itineraries, Itinerary, itinerary_of, stops
 from simcore.latency import Latency
+from simcore.rounds import RoundKey
 from simcore.running_digest import REPLICAS_MAX, RunningDigest, cause_of, delay_ns_of
 from simcore.streams import Streams
 from simcore.world import World
 
 MessageT = TypeVar("MessageT")
 EffectsT = TypeVar("EffectsT")
+
+NO_DISTURBANCES = Disturbances()
 
 
 class Network(Generic[MessageT, EffectsT]):
@@ -45,9 +49,11 @@ class Network(Generic[MessageT, EffectsT]):
         loss: probability that a copy is lost, each on its own. Below 1.
         crashes: when replicas are down. A copy that arrives then is lost; a replica that is down sends nothing.
         partitions: when groups are apart. A copy is lost if sender and receiver are apart when it is *sent*.
+        disturbances: what makes copies late, or brings them twice.
 
     Raises:
-        ValueError: an argument outside its bounds, or a crash or partition of a replica that does not exist.
+        ValueError: an argument outside its bounds, a fault of a replica that does not exist, or a partition that must
+            name every replica and does not.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Network(Generic[MessageT, EffectsT]):
         loss: float = 0.0,
         crashes: Sequence[Crash] = (),
         partitions: Sequence[Partition] = (),
+        disturbances: Disturbances = NO_DISTURBANCES,
     ) -> None:
         if not 2 <= replicas <= REPLICAS_MAX:
             raise ValueError(f"network: {replicas} replicas; 2 to {REPLICAS_MAX}")
@@ -72,17 +79,24 @@ class Network(Generic[MessageT, EffectsT]):
         if not 0 <= loss < 1:
             raise ValueError(f"network: loss {loss} is outside 0 .. 1 (1 itself excluded)")
         latency.check(replicas)
-        named = [crash.replica for crash in crashes] + [
-            i for split in partitions for group in split.groups for i in group
-        ]
-        if named and max(named) >= replicas:
-            raise ValueError(f"network: a fault names replica {max(named)}, and the last is {replicas - 1}")
+        in_groups = [replica for split in partitions for group in split.groups for replica in group]
+        last = max([crash.replica for crash in crashes] + in_groups + list(disturbances.named), default=0)
+        if last >= replicas:
+            raise ValueError(f"network: a fault names replica {last}, and the last is {replicas - 1}")
+        for split in partitions:
+            if split.names_everybody and sum(map(len, split.groups)) < replicas:
+                raise ValueError(
+                    f"network: a partition that moves or is one way names all replicas, 0 to {replicas - 1}"
+                )
 
         self.sent = 0
         """Copies sent so far."""
         self.lost = 0
-        """Copies sent so far that do not arrive; known at once, see above."""
+        """Copies so far that do not arrive; known at once, see above."""
+        self.duplicated = 0
+        """Second copies that the network made so far. In the end sent + duplicated = delivered + lost."""
         self._environment = world.environment
+        self._replicas = range(replicas)
         self._digest = digest
         self._others = replicas - 1
         self._itineraries = Itineraries(streams, replicas=replicas, kinds=kinds, latency=latency, loss=loss)
@@ -91,7 +105,12 @@ class Network(Generic[MessageT, EffectsT]):
             for replica in {c.replica for c in crashes}
         }
         self._partitions = tuple(partitions)
-        self._faults = bool(crashes or partitions)
+        self._detours = (
+            Detours(streams, replicas=replicas, kinds=kinds, latency=latency, disturbances=disturbances)
+            if disturbances
+            else None
+        )
+        self._faults = bool(crashes or partitions or disturbances)
         self._on_arrival, self._on_stop = _callbacks(self._environment, digest.append, receive, react)
 
     @property
@@ -102,6 +121,18 @@ class Network(Generic[MessageT, EffectsT]):
     def is_down(self, replica: int) -> bool:
         """Say whether a crash window of that replica holds now."""
         return self._is_down_at(replica, self._environment.now)  # type: ignore[arg-type]
+
+    def reached_by(self, sender: int, time_ns: int) -> frozenset[int]:
+        """Name the replicas that partitions let the sender reach at that time, itself among them.
+
+        Where one-way partitions hold, some of them may not reach it. Crashes are not looked at.
+        """
+        holding = [split.reached_by(sender, time_ns) for split in self._partitions if split.holds_at(time_ns)]
+        return frozenset(self._replicas).intersection(*holding)
+
+    def reaches(self, sender: int, receiver: int, time_ns: int) -> bool:
+        """Say whether partitions let through what one replica sends another at that time."""
+        return receiver in self.reached_by(sender, time_ns)
 
     def broadcast(self, sender: int, message: MessageT, content: bytes, round_key: RoundKey, kind: int) -> None:
         """Send a copy to everyone but the sender.
@@ -116,7 +147,9 @@ class Network(Generic[MessageT, EffectsT]):
         Raises:
             ValueError: content that is not 16 bytes long.
         """
-        self._launch(sender, message, content, kind, self._itineraries.broadcast(round_key, kind, sender), self._others)
+        itinerary = self._itineraries.broadcast(round_key, kind, sender)
+        chances = None if self._detours is None else self._detours.broadcast(round_key, kind, sender)
+        self._launch(sender, message, content, kind, itinerary, chances, self._others)
 
     def send(
         self, sender: int, receiver: int, message: MessageT, content: bytes, round_key: RoundKey, kind: int
@@ -128,19 +161,34 @@ class Network(Generic[MessageT, EffectsT]):
         """
         if receiver == sender:
             raise ValueError(f"replica {sender} sends to itself")
-        self._launch(sender, message, content, kind, self._itineraries.send(round_key, kind, sender, receiver), 1)
+        itinerary = self._itineraries.send(round_key, kind, sender, receiver)
+        chances = None if self._detours is None else self._detours.send(round_key, kind, sender, receiver)
+        self._launch(sender, message, content, kind, itinerary, chances, 1)
 
     def _launch(
-        self, sender: int, message: MessageT, content: bytes, kind: int, itinerary: Itinerary, copies: int
+        self,
+        sender: int,
+        message: MessageT,
+        content: bytes,
+        kind: int,
+        itinerary: Itinerary,
+        chances: Chances | None,
+        copies: int,
     ) -> None:
         now_ns: int = self._environment.now  # type: ignore[assignment]
         cause = cause_of(now_ns, kind, content)
         if self._faults:
             if self._is_down_at(sender, now_ns):
                 return
+            self.sent += copies
+            if self._detours is not None and chances is not None:
+                itinerary, seconds = self._detours.altered(itinerary, chances, kind, sender, now_ns)
+                self.duplicated += seconds
+                copies += seconds
             itinerary = self._reached(sender, now_ns, itinerary)
+        else:
+            self.sent += copies
         receivers, arrivals, first_ns, gaps_ns = itinerary
-        self.sent += copies
         self.lost += copies - len(receivers)
         if not receivers:
             return
@@ -157,17 +205,14 @@ class Network(Generic[MessageT, EffectsT]):
 
     def _reached(self, sender: int, now_ns: int, itinerary: Itinerary) -> Itinerary:
         """Leave out the copies that partitions and crashes keep from arriving."""
-        cut = [split.reached_by(sender) for split in self._partitions if split.holds_at(now_ns)]
+        cut = [split.reached_by(sender, now_ns) for split in self._partitions if split.holds_at(now_ns)]
         receivers, arrivals, _, _ = itinerary
         kept = [
-            (receiver, arrival, delay_ns)
-            for receiver, arrival, delay_ns in zip(receivers, arrivals, map(delay_ns_of, arrivals), strict=True)
+            (delay_ns, receiver)
+            for receiver, delay_ns in zip(receivers, map(delay_ns_of, arrivals), strict=True)
             if all(receiver in reached for reached in cut) and not self._is_down_at(receiver, now_ns + delay_ns)
         ]
-        if len(kept) in (0, len(receivers)):
-            return itinerary if kept else ([], [], -1, [-1])
-        gaps_ns = [after[2] - before[2] for before, after in pairwise(kept)]
-        return [copy[0] for copy in kept], [copy[1] for copy in kept], kept[0][2], [*gaps_ns, -1]
+        return itinerary if len(kept) == len(receivers) else itinerary_of(kept)
 
 
 class _Flight(Event):

@@ -5,15 +5,13 @@ Each check takes only tables that are valid by themselves, so that a scenario wi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from consensus.quorum import QuorumError
 from lastbit.protocols import PROTOCOLS
+from lastbit.scenario.across_network import in_crashes, in_network, outside
 from lastbit.scenario.faults import Fault, shown_float
-from lastbit.scenario.network import Crash, MatrixLatency, Network, Partition, UniformLatency
 from lastbit.scenario.tables import (
     CardInputs,
     Chain,
@@ -34,14 +32,14 @@ def faults_across(tables: Mapping[str, Any]) -> Iterator[Fault]:
     if "model" in tables:
         yield from _in_model(tables["model"], tables.get("inputs"))
     if "network" in tables:
-        yield from _in_network(tables["network"], chain)
+        yield from in_network(tables["network"], chain)
     state: State | None = tables.get("state")
     if state is not None and (state.input is None) != (state.output is None):
         yield Fault("state", "names an input or an output alone; both, or none")
-    if state is not None and chain is not None and chain.pipeline > 1:
+    if state is not None and chain is not None and chain.pipeline > 1 and not chain.kind.orders_first:
         yield Fault("chain.pipeline", "several heights in flight, and state carries over from each to the next; 1")
     yield from _in_overrides(tables.get("replica", ()), chain)
-    yield from _in_crashes(tables.get("crash", ()), chain)
+    yield from in_crashes(tables.get("crash", ()), chain)
 
 
 def _in_chain(chain: Chain) -> Iterator[Fault]:
@@ -58,6 +56,12 @@ def _in_chain(chain: Chain) -> Iterator[Fault]:
                 f"{chain.watermark_window} heights are too few; at least {least}, so that the pipeline of "
                 f"{chain.pipeline} and a checkpoint every {chain.checkpoint_interval} heights fit in",
             )
+    if chain.certified_gap_slow >= chain.certified_gap_max:
+        yield Fault(
+            "chain.certified_gap_slow",
+            f"{chain.certified_gap_slow} is not below certified_gap_max, {chain.certified_gap_max}: blocks would stop "
+            "before they slow down",
+        )
     if chain.timeout_ms is not None and chain.timeout_cap_ms is not None and chain.timeout_cap_ms < chain.timeout_ms:
         yield Fault(
             "chain.timeout_cap_ms",
@@ -107,72 +111,12 @@ def _in_model(model: ModelChoice, inputs: object) -> Iterator[Fault]:
         yield Fault("inputs.kind", 'a model of your own has no card; kind = "npz" or "generated"')
 
 
-def _in_network(network: Network, chain: Chain | None) -> Iterator[Fault]:
-    if network.loss == 1:
-        yield Fault("network.loss", "1 loses every message, so that nothing could happen; below 1")
-    latency = network.latency
-    if isinstance(latency, UniformLatency) and latency.high_ms < latency.low_ms:
-        yield Fault(
-            "network.latency.high_ms",
-            f"{shown_float(latency.high_ms)} is below low_ms, {shown_float(latency.low_ms)}",
-        )
-    if isinstance(latency, MatrixLatency) and chain is not None:
-        yield from _in_matrix(latency, chain)
-    for index, partition in enumerate(network.partition):
-        place = f"network.partition[{index}]"
-        yield from _in_window(place, partition)
-        yield from _in_groups(place, partition, chain)
-
-
-def _in_matrix(latency: MatrixLatency, chain: Chain) -> Iterator[Fault]:
-    n = chain.replicas
-    if len(latency.ms) != n:
-        yield Fault("network.latency.ms", f"{len(latency.ms)} rows for {n} replicas; {n} rows of {n}")
-        return
-    for index, row in enumerate(latency.ms):
-        if len(row) != n:
-            yield Fault(f"network.latency.ms[{index}]", f"{len(row)} times for {n} replicas; {n} rows of {n}")
-
-
-def _in_groups(place: str, partition: Partition, chain: Chain | None) -> Iterator[Fault]:
-    if not partition.groups or not all(partition.groups):
-        yield Fault(f"{place}.groups", "a group is empty; groups such as [[0, 1], [2, 3]]")
-    for replica, times in Counter(replica for group in partition.groups for replica in group).items():
-        if times > 1:
-            yield Fault(f"{place}.groups", f"replica {replica} is named {times} times; a replica is in one group")
-        yield from _outside(f"{place}.groups", replica, chain)
-
-
 def _in_overrides(overrides: Sequence[ReplicaOverride], chain: Chain | None) -> Iterator[Fault]:
     first_at: dict[int, int] = {}
     for index, override in enumerate(overrides):
-        yield from _outside(f"replica[{index}].id", override.id, chain)
+        yield from outside(f"replica[{index}].id", override.id, chain)
         if override.id in first_at:
             yield Fault(
                 f"replica[{index}].id", f"{override.id} is described already, by replica[{first_at[override.id]}]"
             )
         first_at.setdefault(override.id, index)
-
-
-def _in_crashes(crashes: Sequence[Crash], chain: Chain | None) -> Iterator[Fault]:
-    for index, crash in enumerate(crashes):
-        yield from _in_window(f"crash[{index}]", crash)
-        yield from _outside(f"crash[{index}].replica", crash.replica, chain)
-    in_order = sorted(range(len(crashes)), key=lambda index: (crashes[index].replica, crashes[index].from_ms))
-    for earlier, later in pairwise(in_order):
-        before, after = crashes[earlier], crashes[later]
-        if before.replica == after.replica and (before.until_ms is None or after.from_ms < before.until_ms):
-            yield Fault(f"crash[{later}]", f"replica {after.replica} is down already then, by crash[{earlier}]")
-
-
-def _in_window(place: str, window: Partition | Crash) -> Iterator[Fault]:
-    if window.until_ms is not None and window.until_ns is not None and window.until_ns <= window.from_ns:
-        yield Fault(
-            f"{place}.until_ms",
-            f"{shown_float(window.until_ms)} is not after from_ms, {shown_float(window.from_ms)}",
-        )
-
-
-def _outside(place: str, replica: int, chain: Chain | None) -> Iterator[Fault]:
-    if chain is not None and replica >= chain.replicas:
-        yield Fault(place, f"there is no replica {replica}; {chain.replicas} replicas, 0 to {chain.replicas - 1}")

@@ -13,7 +13,7 @@ from lastbit.scenario.across import faults_across
 from lastbit.scenario.base import Table
 from lastbit.scenario.faults import Fault, ScenarioError
 from lastbit.scenario.fields import INT64_MAX, Text, Whole
-from lastbit.scenario.network import Crash, Network
+from lastbit.scenario.network import KEYS_THAT_NEED_EACH_OTHER, Crash, Network
 from lastbit.scenario.profile_table import profile_of
 from lastbit.scenario.tables import (
     Behaviour,
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from replicas.profile import NumericProfile
 
 
-# Every key has a default and none speaks of another: what is left when the faulty ones are taken out can be judged.
-_TABLES_OF_INDEPENDENT_KEYS = frozenset({"network"})
+# Every key has a default, and what is left when the faulty ones are taken out can be judged. Those of the second column
+# are judged together, and go together.
+_TABLES_OF_OPTIONAL_KEYS = {"network": KEYS_THAT_NEED_EACH_OTHER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +283,8 @@ def _valid_tables(error: ValidationError, found: Mapping[str, Any]) -> dict[str,
         try:
             tables[key] = adapter.validate_python(known[key])
         except ValidationError as fault:  # told already, as a fault within the table
-            if key in _TABLES_OF_INDEPENDENT_KEYS and isinstance(known[key], Mapping):
+            if key in _TABLES_OF_OPTIONAL_KEYS and isinstance(known[key], Mapping):
                 faulty = {each["loc"][0] for each in fault.errors()}
+                faulty = faulty.union(*(keys for keys in _TABLES_OF_OPTIONAL_KEYS[key] if not keys.isdisjoint(faulty)))
                 tables[key] = adapter.validate_python({k: v for k, v in known[key].items() if k not in faulty})
     return tables

@@ -100,6 +100,19 @@ def _meant(number: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false, and nothing that merely counts as one of them."""
+
+    def check(self, found: object) -> bool:
+        if not isinstance(found, bool):
+            raise refusal(f"{shown(found)} is not allowed; true or false")
+        return found
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, core_schema.bool_schema())
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Text that a terminal may be shown: no control character but, where allowed, the end of a line."""
 

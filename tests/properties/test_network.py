@@ -128,7 +128,7 @@ def expected(case: Case) -> tuple[list[tuple[int, int, int]], int]:
             sent += 1
             at_ns = sending.at_ns + int(delays_ns[sending.kind, sending.sender, receiver])
             apart = any(
-                split.holds_at(sending.at_ns) and receiver not in split.reached_by(sending.sender)
+                split.holds_at(sending.at_ns) and receiver not in split.reached_by(sending.sender, sending.at_ns)
                 for split in case.partitions
             )
             down = any(crash.replica == receiver and crash.holds_at(at_ns) for crash in case.crashes)

@@ -154,7 +154,7 @@ def test_the_distribution_of_weight_is_one() -> None:
     ("tables", "reason"),
     [
         ({"network": {"loss": 0.1}}, "messages are lost"),
-        ({"crash": [{"replica": 0, "from_ms": 0}]}, "messages are lost or replicas are away"),
+        ({"crash": [{"replica": 0, "from_ms": 0}]}, "messages are lost or late, or replicas are away"),
         ({"replica": [{"id": 1, "behaviour": "equivocating-voter"}]}, "equivocates"),
         ({"replica": [{"id": 1, "profile": {"intra_op_threads": 2}}]}, "different numeric profiles"),
         ({"fleet": {"profile": {"summation": {"kind": "ksplit", "slices": 4}}}}, "different orders"),

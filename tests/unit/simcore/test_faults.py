@@ -27,8 +27,8 @@ def test_a_crash_without_an_end_lasts() -> None:
 
 def test_a_replica_that_no_group_names_is_alone() -> None:
     split = Partition(groups=groups({0, 1}, {2, 3}), from_ns=0, until_ns=1)
-    assert split.reached_by(3) == {2, 3}
-    assert split.reached_by(4) == {4}
+    assert split.reached_by(3, 0) == {2, 3}
+    assert split.reached_by(4, 0) == {4}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simcore import itineraries
+from simcore import rounds
 from simcore.faults import Crash, Partition
 from simcore.latency import Constant, Latency, Matrix, Uniform
 from simcore.network import Network
@@ -159,8 +159,8 @@ def test_a_round_repeated_for_long_keeps_few_arrays_and_each_repeat_its_own_draw
     for _ in range(50):
         wire.broadcast(0)
     repeats_of_one = [time_ns for time_ns, receiver, _ in wire.run() if receiver == 1]
-    (round_,) = wire.network._itineraries._broadcasts.values()
-    assert len(round_.arrays) == itineraries.ARRAYS_KEPT_MAX
+    (round_,) = wire.network._itineraries._broadcasts.kept.values()
+    assert len(round_.arrays) == rounds.ARRAYS_KEPT_MAX
     assert len(set(repeats_of_one)) == 50
     wire.broadcast(2)  # its first in this round, whose array was let go
     began_ns = max(time_ns for time_ns, _, _ in wire.arrived)
@@ -178,7 +178,7 @@ def test_memory_of_rounds_is_bounded() -> None:
         wire.send(0, 1)
         wire.network.send(0, 1, "m", CONTENT, (height, 0), 0)
     kept = wire.network._itineraries
-    assert len(kept._broadcasts) == len(kept._sends) == itineraries.ROUNDS_KEPT_MAX
+    assert len(kept._broadcasts.kept) == len(kept._sends.kept) == rounds.ROUNDS_KEPT_MAX
 
 
 def test_what_a_matrix_or_constant_carries_draws_nothing_and_keeps_nothing() -> None:
@@ -186,8 +186,8 @@ def test_what_a_matrix_or_constant_carries_draws_nothing_and_keeps_nothing() -> 
     for _ in range(3):
         wire.broadcast(0)
         wire.send(0, 1)
-    assert not wire.network._itineraries._broadcasts
-    assert not wire.network._itineraries._sends
+    assert not wire.network._itineraries._broadcasts.kept
+    assert not wire.network._itineraries._sends.kept
     assert {time_ns for time_ns, _, _ in wire.run()} == {5}
 
 
@@ -292,7 +292,7 @@ def test_a_network_that_cannot_be_is_refused(arguments: dict[str, Any], problem:
 def test_messages_of_no_height_draw_on_however_many_rounds_were_begun_between() -> None:
     """Else the first one lost would be lost every time it is sent again."""
     few, many = Wire(Uniform(0, 10**6), loss=0.5), Wire(Uniform(0, 10**6), loss=0.5)
-    for wire, between in ((few, 0), (many, 2 * itineraries.ROUNDS_KEPT_MAX)):
+    for wire, between in ((few, 0), (many, 2 * rounds.ROUNDS_KEPT_MAX)):
         for era in range(20):
             wire.network.send(0, 1, era, CONTENT, (0, 0), 0)
             for height in range(1, between + 1):
