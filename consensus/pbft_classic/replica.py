@@ -196,13 +196,13 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
 
     def _stabilise(self, stable: StableCheckpoint[Snapshot]) -> None:
         """A quorum stands at this height. This replica gets there by executing what it has ordered itself."""
-        if self.stable.height < stable.height <= self.executed_height:
-            self._compare(stable)
-        elif self.executed_height < stable.height <= self.decided:
-            if self._ahead is None or self._ahead.height < stable.height:
+        if stable.height > self.decided:
+            self._ask_one_of(stable.voters)
+        elif stable.height > self.executed_height:
+            if self._ahead is None or stable.height > self._ahead.height:
                 self._ahead = stable
-        else:
-            super()._stabilise(stable)
+        elif stable.height > self.stable.height:
+            self._compare(stable)
 
     def _compare(self, stable: StableCheckpoint[Snapshot]) -> None:
         """Is what this replica computed what a quorum did?"""
