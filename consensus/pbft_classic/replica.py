@@ -62,9 +62,10 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         halt_at: the height at which this replica was outvoted, and halted.
     """
 
+    config: PbftClassicConfig
+
     def __init__(self, replica: int, config: PbftClassicConfig, source: BlockSource) -> None:
         super().__init__(replica, config, source, GENESIS, GENESIS.state.chain)
-        self.config = config
         self.executed_height = 0
         self.execution = GENESIS.state.execution
         self.certified = 0
