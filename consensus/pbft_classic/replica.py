@@ -92,7 +92,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         if not block.is_empty:
             self._emit(Reply(block, output))
         if self.active:
-            self._restart_timer()  # C&L 4.5.2: what a replica waits for now is the next request
+            self._restart_timer()  # C&L 4.4: what a replica waits for now is the next request
         if height % self.config.checkpoint_interval == 0 and height > self._voted_up_to:
             self._voted_up_to = height
             self._vote_checkpoint(height, snapshot)

@@ -128,7 +128,7 @@ def test_ordering_runs_ahead_of_slow_executions_up_to_the_watermark() -> None:
     cluster.run()
     cluster.check()
     assert cluster.heights() == [20] * 4
-    assert cluster.abandons == [], "a replica that executes makes progress, and accuses nobody (C&L 4.5.2)"
+    assert cluster.abandons == [], "a replica that executes makes progress, and accuses nobody (C&L 4.4)"
 
 
 def test_a_replica_back_from_a_crash_executes_again_what_was_under_way() -> None:

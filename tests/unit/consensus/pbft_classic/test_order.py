@@ -20,7 +20,9 @@ from consensus.quorum import QuorumSystem
 def test_a_block_costs_two_n_times_n_minus_1_messages_and_three_delays(n: int, delays: int) -> None:
     """With three, of whom none may be faulty, a backup and the leader it heard are a quorum: that saves a delay."""
     blocks = 3 if n < 64 else 1
-    cluster = PbftClassicCluster(pbft_classic(n), blocks=blocks).run().settle()
+    cluster = PbftClassicCluster(pbft_classic(n), blocks=blocks).run(until_ns=5_000 * MS)
+    assert cluster.is_done
+    cluster.settle()
     sent = Counter(message.kind for _, _, message in cluster.sent)
     in_all = {"pre-prepare": n - 1, "prepare": (n - 1) ** 2, "commit": n * (n - 1)}
     assert sent == Counter({kind: blocks * each for kind, each in in_all.items()})

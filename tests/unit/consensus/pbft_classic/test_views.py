@@ -9,9 +9,8 @@ from support.cluster import MS
 from support.pbft_classic_cluster import PbftClassicCluster, pbft_classic
 from support.pbft_classic_solo import PbftClassicSolo
 
-from consensus.pbft.messages import GENESIS as PBFT_GENESIS
 from consensus.pbft.messages import NewView, PrePrepare, Sync, SyncRequest
-from consensus.pbft_classic.messages import GENESIS, Commit, Prepare, ViewChange
+from consensus.pbft_classic.messages import Commit, Prepare, ViewChange
 from consensus.protocol import Abandon, Adopt, Block, CancelTimer, Decide, Execute, Message, SetTimer
 
 OTHER = Block(1, ())
@@ -222,4 +221,3 @@ def test_a_copy_is_equal_until_it_hears_something_else() -> None:
     assert twin == solo.protocol
     twin.receive(Commit(0, 0, 3, solo[3].digest))
     assert twin != solo.protocol
-    assert GENESIS != PBFT_GENESIS
