@@ -84,9 +84,8 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
             return ()
         height = self.executed_height + 1
         slot = self._slots.get(height)
-        is_next = slot is not None and slot.decision is not None and slot.decision.block == block
-        if slot is None or slot.chain is None or not is_next:
-            return ()  # of a state that this replica has dropped
+        if slot is None or slot.chain is None or slot.decision is None or slot.decision.block != block:
+            return ()  # out of turn, or of a state that this replica has dropped
         self.executed_height, self.execution = height, next_state(self.execution, block.digest, output)
         snapshot = self._snapshots[height] = Snapshot(slot.chain, self.execution, output)
         if not block.is_empty:
