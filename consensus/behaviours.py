@@ -12,6 +12,8 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from consensus.pbft.messages import Commit, Prepare, PrePrepare
+from consensus.pbft_classic.messages import Commit as BlockCommit
+from consensus.pbft_classic.messages import Prepare as BlockPrepare
 from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send
 from consensus.tendermint.messages import Precommit, Prevote, Proposal
 from consensus.tendermint.round_state import NO_ROUND
@@ -75,11 +77,14 @@ class EquivocatingLeader(Behaviour):
         yield from (Send(receiver, other) for receiver in self.others[half:])
 
 
+Vote = Prepare | Commit | BlockPrepare | BlockCommit | Prevote | Precommit
+
+
 class EquivocatingVoter(Behaviour):
-    """Votes for its true output towards replicas of even id, and for an invented one towards the odd."""
+    """Votes truly towards replicas of even id, and towards the odd for what nobody computed or proposed."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Prepare | Commit | Prevote | Precommit)):
+        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Vote)):
             yield effect
             return
         message, lie = effect.message, _invented(effect.message)
@@ -95,10 +100,12 @@ def _without_requests(message: PrePrepare | Proposal) -> Message:
     return replace(message, value=value, valid_round=NO_ROUND, polka=())  # a polka for it cannot be forged
 
 
-def _invented(vote: Prepare | Commit | Prevote | Precommit) -> Message:
-    """The same vote, for what nobody computed."""
+def _invented(vote: Vote) -> Message:
+    """The same vote, for what nobody computed, or proposed where votes name a block alone."""
     if isinstance(vote, Prepare | Commit):
         return replace(vote, pair=Pair(vote.pair.block, sha256(b"invented" + vote.pair.output).digest()))
+    if isinstance(vote, BlockPrepare | BlockCommit):
+        return replace(vote, block=sha256(b"invented" + vote.block).digest())
     return replace(vote, value=sha256(b"invented" + (vote.value or b"")).digest())
 
 

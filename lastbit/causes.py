@@ -183,7 +183,7 @@ def _split_proposal(facts: Facts) -> Cause | None:
 
 
 def _halted(facts: Facts) -> Cause | None:
-    if not facts.halted:
+    if not facts.halted or _split_ballot(facts) or _split_proposal(facts):
         return None
     why = f" (the network loses {facts.loss:.2g} of all messages)" if facts.loss else ""
     return Cause("halted", f"a timeout ended an attempt before a quorum could form{why}{_after_halting(facts)}")

@@ -138,7 +138,8 @@ def _rate(simulation: Simulation, tally: Tally) -> Rate:
     """First attempts that failed. Where the first failure ended the run, the trials are what was drawn; heights that a
     pipeline had begun beyond it are none of them."""
     stalls = simulation.stalls
-    ended_by_it = stalls.is_open and stalls.stalls[-1].height == tally.first_failure_height
+    told_by = stalls.stalls[-1].verdict if stalls.is_open else None
+    ended_by_it = told_by is not None and told_by.block.height == tally.first_failure_height
     if tally.first_attempt_failures and ended_by_it:
         return first_failure_rate(tally.trials_to_first_failure)
     return binomial_rate(tally.first_attempt_failures, tally.trials)

@@ -104,9 +104,10 @@ class Executor:
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
         self._begin_next(block, view)
-        answer = self._replica.answer_block(block.requests, view)
-        if self.carried is not None:
-            answer = self.carried.extend(block, view, answer)
+        if self.carried is None:
+            answer = self._replica.answer_block(block.requests, view)
+        else:
+            answer = self.carried.answer(block, view)
         begins_ns = max(self._world.now_ns, self._busy_until_ns)
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)

@@ -8,11 +8,12 @@ from lastbit import resources
 from lastbit.cards import ModelCard, bundled_card, find_card_by_sha256, verify_model
 from lastbit.inputs import CardImages, GeneratedInputs, InputsError, InputSet, NpzInputs, Overrides
 from lastbit.scenario import Scenario
-from lastbit.scenario.tables import CardInputs, FileInputs
+from lastbit.scenario.tables import CardInputs, FileInputs, State
 from replicas.ahead import AHEAD_OPERATIONS_MIN, RunAhead
 from replicas.cost import operations
 from replicas.dial import Dial, Marks, check_room
 from replicas.engine import Engine, EnginePool
+from replicas.feedback import Feedback
 from replicas.forms import Form, make_form
 from replicas.model import Model
 from replicas.profile import NumericProfile, ProfileError
@@ -65,7 +66,8 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
     """One replica for each of the scenario, each tried once on the first request.
 
     Raises:
-        EngineError, ProfileError: a profile that this model or runtime cannot be run under.
+        EngineError, ProfileError: a profile that this model or runtime cannot be run under, or a state that cannot be
+            fed back.
         DialError: the outputs cannot hold as many wrong answers as the dial needs.
     """
     dial = _dial(scenario)
@@ -93,8 +95,15 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
         )
         for spec in specs
     )
-    _try_each(replicas, dial, material.form)
+    _try_each(replicas, dial, material.form, feedback_of(scenario.state))
     return replicas
+
+
+def feedback_of(state: State | None) -> Feedback | None:
+    """Which output a scenario feeds into which input; None: none."""
+    if state is None or state.input is None or state.output is None:
+        return None
+    return Feedback(input=state.input, output=state.output)
 
 
 def _able(profile: NumericProfile, model: Model, pool: EnginePool, *, who: str) -> tuple[Engine, Workload]:
@@ -110,7 +119,7 @@ def _able(profile: NumericProfile, model: Model, pool: EnginePool, *, who: str) 
         raise ProfileError(f"{model.name}, {who}: profile.{fault}" for fault in error.faults) from None
 
 
-def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form) -> None:
+def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form, feedback: Feedback | None) -> None:
     """Run every engine once before the run, so that what does not fit is refused and not met half way."""
     tried: set[NumericProfile] = set()
     for replica in replicas:
@@ -119,6 +128,8 @@ def _try_each(replicas: tuple[Replica, ...], dial: Dial | None, form: Form) -> N
         tried.add(replica.profile)
         outputs = replica.run_apart(0)
         form.digest(outputs)
+        if feedback is not None:
+            feedback.check(replica)
         _ = replica.engine.report  # made now: what a result says of engines must not fail after the run
         if dial is not None:
             check_room(dial, form, outputs, replicas=len(replicas))

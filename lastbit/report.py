@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lastbit import profile_lines, wording
 from lastbit.layout import EVIDENCE, Layout
+from lastbit.protocols import PROTOCOLS
 from lastbit.result import Answer, Failure, FirstDifference, Fork, Result, Stall
 
 ANSWERS_SHOWN_MAX = 8
@@ -42,7 +43,7 @@ def _what_was_run(result: Result) -> str:
     quorum = f"quorum {result.quorum} of {result.weight}" + (" by weight" if result.weight != result.n else "")
     parts = [
         wording.counted(result.n, "replica"),
-        f"{result.protocol.upper()}, {quorum}, f = {result.f}, {result.policy}",
+        f"{PROTOCOLS[result.protocol].title}, {quorum}, f = {result.f}, {result.policy}",
         f"{result.model}, votes on {result.form}",
         result.divergence or "no dial",
         f"seed {result.seed}",
@@ -84,6 +85,9 @@ def _forks(result: Result, layout: Layout) -> Iterator[str]:
 
 def _figures(result: Result, layout: Layout) -> Iterator[str]:
     yield layout.row("committed", _committed(result))
+    if result.heights.ordered != result.heights.certified:
+        tracks = f"{result.heights.ordered:,} ordered, {result.heights.certified:,} certified"
+        yield layout.row("furthest height", tracks)
     yield layout.row("agreement failures", _agreement_failures(result))
     if result.heights.committed > result.rate.trials:
         left = wording.counted(result.heights.committed - result.rate.trials, "height")
@@ -97,6 +101,10 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
     if result.divergence is not None:
         marks = wording.counted(result.injected, "wrong answer")
         yield layout.row("injected", f"{marks}, {result.injected_changed:,} of them changed what is voted on")
+    if result.client_conflicts:
+        yield layout.row("client conflicts", _client_conflicts(result))
+    if result.resyncs or result.halted_themselves:
+        yield layout.row("outvoted", _outvoted(result))
     if result.retries or result.view_changes:
         retries = wording.counted(result.retries, "further attempt")
         yield layout.row("attempts", f"{retries}, {wording.counted(result.view_changes, 'view change')}")
@@ -109,6 +117,20 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
         yield layout.row("inert here", line)
 
 
+def _client_conflicts(result: Result) -> str:
+    first, *others = result.client_conflicts
+    sides = " | ".join(wording.replicas(side.replicas) for side in first.sides)
+    more = f", and {wording.counted(len(others), 'more block')}" if others else ""
+    return f"height {first.height:,}: clients may believe two answers ({sides}){more}"
+
+
+def _outvoted(result: Result) -> str:
+    halted = result.halted_themselves
+    parts = [f"{wording.replicas(halted)} halted for good"] if halted else []
+    parts += [f"the state of others was taken over {wording.counted(result.resyncs, 'time')}"] if result.resyncs else []
+    return ", ".join(parts)
+
+
 def _committed(result: Result) -> str:
     heights = result.heights
     text = wording.counted(heights.committed, "height")
@@ -116,6 +138,7 @@ def _committed(result: Result) -> str:
         return f"{text}, all unanimous"
     parts = [f"{heights.unanimous:,} unanimous", f"{heights.with_dissent:,} with dissent"]
     parts += [f"{heights.skipped:,} skipped, with an empty block"] if heights.skipped else []
+    parts += [f"{heights.uncertified:,} with no output certified"] if heights.uncertified else []
     return f"{text}: {', '.join(parts)}" if heights.committed else text
 
 
@@ -162,7 +185,8 @@ def _evidence(result: Result, layout: Layout) -> Iterator[str]:
 def _stalled(stall: Stall, result: Result) -> str:
     end_ns = result.simulated_ns if stall.until_ns is None else stall.until_ns
     length = f"stalled for {wording.duration(end_ns - stall.from_ns)} of simulated time"
-    return f"{stall.cause.rstrip('.')}; {length}" + (", and the run ended in it" if stall.permanent else "")
+    also = f" (also: {', '.join(stall.contributing)})" if stall.contributing else ""
+    return f"{stall.cause.rstrip('.')}{also}; {length}" + (", and the run ended in it" if stall.permanent else "")
 
 
 def _event(

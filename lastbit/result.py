@@ -120,7 +120,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     permanent: bool
     cause_code: CauseCode
     cause: str
-    contributing: tuple[CauseCode, ...]
+    contributing: tuple[CauseCode, ...] = ()
     ballot: tuple[Answer, ...]
     silent: tuple[int, ...]
     first_difference: FirstDifference | None = None
@@ -164,7 +164,7 @@ class Heights(msgspec.Struct, frozen=True, kw_only=True):
     unanimous: int
     with_dissent: int
     skipped: int
-    uncertified: int
+    uncertified: int = 0
     ordered: int
     certified: int
 
@@ -329,9 +329,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     injected: int
     injected_changed: int
     forks: tuple[Fork, ...]
-    client_conflicts: tuple[ClientConflict, ...]
-    resyncs: int
-    halted_themselves: tuple[int, ...]
+    client_conflicts: tuple[ClientConflict, ...] = ()
+    resyncs: int = 0
+    halted_themselves: tuple[int, ...] = ()
     prediction: Prediction | None
     reason: str | None
     rate: Rate

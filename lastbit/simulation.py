@@ -15,9 +15,10 @@ from functools import lru_cache, partial
 from consensus.behaviours import BEHAVIOURS
 from consensus.protocol import Block, Effects, Message
 from lastbit.attempts import Verdict
-from lastbit.carried_state import CarriedState
+from lastbit.carried_state import CarriedState, StateArchive
 from lastbit.causes import Facts, find_cause
 from lastbit.conditions import crashes_of, disturbances_of, latency_of, partitions_of
+from lastbit.fleet import feedback_of
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
@@ -99,6 +100,7 @@ class Simulation:
             disturbances=disturbances_of(scenario),
         )
         self.source = self._source()
+        self.archive = StateArchive()
         self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
         receive.extend(node.protocol.receive for node in self.nodes)
@@ -200,8 +202,12 @@ class Simulation:
             self.observation,
             message_kinds=self.kind.messages,
             resync_ns=self.timing.resync_ns,
-            carried=CarriedState() if self.scenario.state is not None else None,
+            carried=self._carried(replica),
         )
+
+    def _carried(self, replica: Replica) -> CarriedState | None:
+        state = self.scenario.state
+        return None if state is None else CarriedState(replica, self.archive, feedback_of(state))
 
     def _schedule_crashes(self) -> None:
         # In order of time: where one window ends as the next begins, the replica goes down last.
@@ -227,9 +233,11 @@ class Simulation:
         return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
 
     def _stalled_height(self) -> int:
-        """The next height of the chain; where it is done, the next one of whoever is behind."""
+        """The next height of the chain; where all are ordered, of whoever is behind, or to be certified."""
         chain, target = self.observation.chain, self.scenario.chain.blocks
-        return chain.tip + 1 if chain.tip < target else min(chain.frontier + 1, target)
+        if chain.tip < target:
+            return chain.tip + 1
+        return chain.frontier + 1 if chain.frontier < target else chain.certified.tip + 1
 
     def _facts(self, height: int, verdict: Verdict | None) -> Facts:
         down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))

@@ -136,6 +136,8 @@ class Replica:
         marks: the dial, if there is one.
         operations: of one request.
         operations_per_second: how fast this replica computes.
+        shares_blocks: what replicas of equal arithmetic answer to a block is looked up whole. False where requests of
+            equal id differ.
     """
 
     id: int
@@ -150,13 +152,14 @@ class Replica:
     marks: Marks | None
     operations: int
     operations_per_second: int
+    shares_blocks: bool = True
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
         wrong = self._wrong_answers(requests, attempt)
         if wrong is not None:
             return self._lie(requests, attempt, wrong)
-        if self.engine.order_shape is not None:
+        if self.engine.order_shape is not None or not self.shares_blocks:
             return _unmarked(self._digests(requests, attempt))
         return _unmarked(self.store.block(self.identity, requests, lambda: self._digests(requests, attempt)))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from consensus.ballot import Ballot
 from consensus.pbft.messages import Checkpoint, StableCheckpoint
 from consensus.quorum import QuorumSystem
 
+State = TypeVar("State", bound=Hashable)
+
 
 @dataclass(slots=True)
-class CheckpointLog:
+class CheckpointLog(Generic[State]):
     """Counts the checkpoint votes above the last stable checkpoint.
 
     Attributes:
@@ -18,11 +22,11 @@ class CheckpointLog:
     """
 
     quorum: QuorumSystem
-    own: dict[int, Checkpoint] = field(default_factory=dict)
-    _ballots: dict[int, Ballot[bytes]] = field(default_factory=dict)
-    _ahead: dict[int, Checkpoint] = field(default_factory=dict)  # beyond the watermarks: one of each sender
+    own: dict[int, Checkpoint[State]] = field(default_factory=dict)
+    _ballots: dict[int, Ballot[State]] = field(default_factory=dict)
+    _ahead: dict[int, Checkpoint[State]] = field(default_factory=dict)  # beyond the watermarks: one of each sender
 
-    def add(self, vote: Checkpoint) -> StableCheckpoint | None:
+    def add(self, vote: Checkpoint[State]) -> StableCheckpoint[State] | None:
         """Count a vote between the watermarks.
 
         Returns:
@@ -34,7 +38,7 @@ class CheckpointLog:
             return StableCheckpoint(vote.height, ballot.certified, ballot.voters(ballot.certified))
         return None
 
-    def add_ahead(self, vote: Checkpoint) -> tuple[int, ...]:
+    def add_ahead(self, vote: Checkpoint[State]) -> tuple[int, ...]:
         """Note a vote beyond the watermarks; those who are ahead, once one of them is surely honest."""
         self._ahead[vote.sender] = vote
         if not self.quorum.has_honest(self._ahead):

@@ -9,12 +9,11 @@ from consensus.quorum import QuorumSystem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PbftConfig:
-    """What all replicas of a chain have in common.
+class CoreConfig:
+    """What all replicas of a chain have in common, whatever their votes name.
 
     Args:
         quorum: who votes with which weight, and what decides.
-        policy: what follows a failed attempt: `retry` the same block, `skip` it for an empty one, or `halt`.
         pipeline: heights that may be in flight at once (W).
         checkpoint_interval: heights between checkpoints (C&L: K).
         watermark_window: heights above the last stable checkpoint that are taken part in (C&L: L).
@@ -23,7 +22,6 @@ class PbftConfig:
     """
 
     quorum: QuorumSystem
-    policy: Policy = "retry"
     pipeline: int = 1
     checkpoint_interval: int = 16
     watermark_window: int = 32
@@ -45,3 +43,14 @@ class PbftConfig:
     def leader(self, view: int) -> int:
         """Who leads a view: the replicas in turn."""
         return view % self.quorum.replicas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PbftConfig(CoreConfig):
+    """What all replicas of a chain have in common; see `CoreConfig` for the rest.
+
+    Args:
+        policy: what follows a failed attempt: `retry` the same block, `skip` it for an empty one, or `halt`.
+    """
+
+    policy: Policy = "retry"

@@ -1,13 +1,36 @@
-"""The messages of PBFT with votes on outputs, and the certificates inside them."""
+"""The messages of PBFT with votes on outputs, and the certificates inside them.
+
+Some are generic, since PBFT that orders first says the same of other things: over the state that checkpoints name, and
+over the certificates, votes and view changes that they carry.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from consensus.protocol import Block, Pair
 from consensus.quorum import QuorumSystem
+
+
+class Certificate(Protocol):
+    """The word of a quorum on a block, in one view."""
+
+    @property
+    def view(self) -> int: ...
+    @property
+    def block(self) -> Block: ...
+    @property
+    def voters(self) -> tuple[int, ...]: ...
+    def holds(self, quorum: QuorumSystem) -> bool: ...
+
+
+State = TypeVar("State")
+PreparedT = TypeVar("PreparedT", bound=Certificate)
+DecisionT = TypeVar("DecisionT", bound=Certificate)
+ChangeT = TypeVar("ChangeT", bound="BareViewChange[Any, Any]")
+VoteT = TypeVar("VoteT")
 
 
 class PreparedCertificate(msgspec.Struct, frozen=True, gc=False):
@@ -37,19 +60,20 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         return quorum.is_quorum(self.voters)
 
 
-class StableCheckpoint(msgspec.Struct, frozen=True, gc=False):
+class StableCheckpoint(msgspec.Struct, Generic[State], frozen=True, gc=False):
     """A quorum reached this height with the same state: all before it may be forgotten."""
 
     height: int
-    state: bytes
+    state: State
     voters: tuple[int, ...]
 
     def holds(self, quorum: QuorumSystem) -> bool:
-        return self == GENESIS or quorum.is_quorum(self.voters)
+        """The state before the first height needs no votes."""
+        return self.height == 0 or quorum.is_quorum(self.voters)
 
 
-GENESIS = StableCheckpoint(0, bytes(32), ())
-"""The state before the first height, which needs no votes."""
+GENESIS: StableCheckpoint[bytes] = StableCheckpoint(0, bytes(32), ())
+"""The state before the first height."""
 
 
 class PrePrepare(msgspec.Struct, frozen=True, gc=False):
@@ -85,48 +109,79 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     pair: Pair
 
 
-class Checkpoint(msgspec.Struct, frozen=True, gc=False):
-    """This replica has decided everything up to a height, and its state is this."""
+class Checkpoint(msgspec.Struct, Generic[State], frozen=True, gc=False):
+    """This replica has got to a height, and its state there is this."""
 
     kind: ClassVar[str] = "checkpoint"
     view: ClassVar[int] = 0
     sender: int
     height: int
-    state: bytes
+    state: State
 
 
-class ViewChange(msgspec.Struct, frozen=True, gc=False):
-    """Its sender has left all views below this one, and says all that a new leader must know.
+class BareViewChange(msgspec.Struct, Generic[State, PreparedT], frozen=True, gc=False):
+    """Its sender has left all views below this one, and says all that a new leader must know to be safe.
 
     Attributes:
         stable: the last stable checkpoint that it knows.
         checkpoints: its own checkpoint votes above that, for whoever missed them.
         decided: the height up to which it has decided everything.
         prepared: a certificate for each height above `stable` at which it has one, the latest.
-        started: the blocks proposed to it that it holds no certificate for.
-        abandoned: the heights whose attempt it, or one that it joins, has given up.
     """
 
     kind: ClassVar[str] = "view-change"
     height: ClassVar[int] = 0
     sender: int
     view: int
-    stable: StableCheckpoint
-    checkpoints: tuple[Checkpoint, ...]
+    stable: StableCheckpoint[State]
+    checkpoints: tuple[Checkpoint[State], ...]
     decided: int
-    prepared: tuple[PreparedCertificate, ...]
+    prepared: tuple[PreparedT, ...]
+
+    def holds(self, quorum: QuorumSystem, window: int) -> bool:
+        """Do the certificates in it hold, come from earlier views, and lie between its watermarks?"""
+        return (
+            self.stable.holds(quorum)
+            and all(
+                certificate.view < self.view
+                and self.is_between_watermarks(certificate.block, window)
+                and certificate.holds(quorum)
+                for certificate in self.prepared
+            )
+            and all(checkpoint.sender == self.sender for checkpoint in self.checkpoints)
+        )
+
+    def is_between_watermarks(self, block: Block, window: int) -> bool:
+        """Does its sender take part in this block's height?"""
+        return self.stable.height < block.height <= self.stable.height + window
+
+
+class ViewChange(BareViewChange[bytes, PreparedCertificate], frozen=True, gc=False):
+    """With all that a new leader must know to follow the policy.
+
+    Attributes:
+        started: the blocks proposed to it that it holds no certificate for.
+        abandoned: the heights whose attempt it, or one that it joins, has given up.
+    """
+
     started: tuple[Block, ...]
     abandoned: tuple[int, ...]
 
+    def holds(self, quorum: QuorumSystem, window: int) -> bool:
+        """And was all begun between the watermarks?"""
+        return all(self.is_between_watermarks(block, window) for block in self.started) and super().holds(
+            quorum, window
+        )
 
-class NewView(msgspec.Struct, frozen=True, gc=False):
+
+class NewView(msgspec.Struct, Generic[ChangeT], frozen=True, gc=False):
     """The view begins, on the word of a quorum of view changes; what is proposed in it follows from them."""
 
     kind: ClassVar[str] = "new-view"
     height: ClassVar[int] = 0
     sender: int
     view: int
-    view_changes: tuple[ViewChange, ...]
+    view_changes: tuple[ChangeT, ...]
 
 
 class SyncRequest(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +195,7 @@ class SyncRequest(msgspec.Struct, frozen=True, gc=False):
     stable: int
 
 
-class Sync(msgspec.Struct, frozen=True, gc=False):
+class Sync(msgspec.Struct, Generic[State, DecisionT, ChangeT, VoteT], frozen=True, gc=False):
     """State transfer: all that the sender holds and the asker lacks. It proves itself, whoever sends it.
 
     Attributes:
@@ -154,10 +209,10 @@ class Sync(msgspec.Struct, frozen=True, gc=False):
     height: ClassVar[int] = 0
     sender: int
     view: int
-    stable: StableCheckpoint | None
-    decisions: tuple[Decision, ...]
-    new_view: NewView | None
-    votes: tuple[PrePrepare | Prepare | Commit, ...]
+    stable: StableCheckpoint[State] | None
+    decisions: tuple[DecisionT, ...]
+    new_view: NewView[ChangeT] | None
+    votes: tuple[VoteT, ...]
 
 
 class OutputRequest(msgspec.Struct, frozen=True, gc=False):
@@ -184,11 +239,11 @@ PbftMessage = (
     PrePrepare
     | Prepare
     | Commit
-    | Checkpoint
+    | Checkpoint[bytes]
     | ViewChange
-    | NewView
+    | NewView[ViewChange]
     | SyncRequest
-    | Sync
+    | Sync[bytes, Decision, ViewChange, PrePrepare | Prepare | Commit]
     | OutputRequest
     | OutputResponse
 )

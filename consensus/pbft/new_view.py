@@ -8,14 +8,15 @@ treated as the policy says.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from consensus.pbft.messages import PreparedCertificate, StableCheckpoint, ViewChange
+from consensus.pbft.messages import BareViewChange, PreparedT, StableCheckpoint, State, ViewChange
 from consensus.protocol import Block, BlockSource
 from consensus.quorum import QuorumSystem
 
+AnyViewChange: TypeAlias = BareViewChange[Any, Any]
 Policy: TypeAlias = Literal["halt", "retry", "skip"]
 
 
@@ -26,6 +27,22 @@ def is_asked_for(block: Block, source: BlockSource) -> bool:
         return asked is not None
     named = set(block.requests)
     return len(named) == len(block.requests) and named <= set(asked.requests)
+
+
+def latest_certificates(view_changes: Iterable[BareViewChange[Any, PreparedT]]) -> dict[int, PreparedT]:
+    """The prepared certificate of the latest view, for each height that has one."""
+    latest: dict[int, PreparedT] = {}
+    for change in view_changes:
+        for certificate in change.prepared:
+            known = latest.get(certificate.block.height)
+            if known is None or certificate.view > known.view:
+                latest[certificate.block.height] = certificate
+    return latest
+
+
+def latest_stable(view_changes: Iterable[BareViewChange[State, Any]]) -> StableCheckpoint[State]:
+    """The highest stable checkpoint that one of the senders knows."""
+    return max((change.stable for change in view_changes), key=lambda checkpoint: checkpoint.height)
 
 
 class Reproposal(msgspec.Struct, frozen=True):
@@ -44,32 +61,20 @@ class Plan(msgspec.Struct, frozen=True):
         halt_at: the lowest height given up under the policy `halt`; no replica votes from there on.
     """
 
-    stable: StableCheckpoint
+    stable: StableCheckpoint[bytes]
     reproposals: tuple[Reproposal, ...]
     halt_at: int | None
 
 
-def begins_view(view: int, view_changes: tuple[ViewChange, ...], quorum: QuorumSystem, window: int) -> bool:
+def begins_view(
+    view: int, view_changes: tuple[BareViewChange[Any, Any], ...], quorum: QuorumSystem, window: int
+) -> bool:
     """Do these begin the view: a quorum of senders, each once, all valid and for this view?"""
     senders = {change.sender for change in view_changes}
     return (
         len(senders) == len(view_changes)
         and quorum.is_quorum(senders)
-        and all(change.view == view and is_valid(change, quorum, window) for change in view_changes)
-    )
-
-
-def is_valid(change: ViewChange, quorum: QuorumSystem, window: int) -> bool:
-    """Do the certificates in a view change hold, come from earlier views, and lie between its watermarks?"""
-    watermarks = range(change.stable.height + 1, change.stable.height + window + 1)
-    return (
-        change.stable.holds(quorum)
-        and all(
-            certificate.view < change.view and certificate.block.height in watermarks and certificate.holds(quorum)
-            for certificate in change.prepared
-        )
-        and all(block.height in watermarks for block in change.started)
-        and all(checkpoint.sender == change.sender for checkpoint in change.checkpoints)
+        and all(change.view == view and change.holds(quorum, window) for change in view_changes)
     )
 
 
@@ -82,8 +87,8 @@ def plan_new_view(
     height without a certificate is free, and the policy may act on it; it does so only where somebody gave the
     attempt up, since other heights in flight have merely been interrupted and are begun again.
     """
-    stable = max((change.stable for change in view_changes), key=lambda checkpoint: checkpoint.height)
-    certified = _latest_certificates(view_changes)
+    stable = latest_stable(view_changes)
+    certified = latest_certificates(view_changes)
     abandoned = {height for change in view_changes for height in change.abandoned}
     started = _started_blocks(view_changes, quorum, source)
     reproposals: list[Reproposal] = []
@@ -99,16 +104,6 @@ def plan_new_view(
         else:
             return Plan(stable, tuple(reproposals), height)
     return Plan(stable, tuple(reproposals), None)
-
-
-def _latest_certificates(view_changes: Iterable[ViewChange]) -> dict[int, PreparedCertificate]:
-    latest: dict[int, PreparedCertificate] = {}
-    for change in view_changes:
-        for certificate in change.prepared:
-            known = latest.get(certificate.block.height)
-            if known is None or certificate.view > known.view:
-                latest[certificate.block.height] = certificate
-    return latest
 
 
 def _started_blocks(view_changes: Iterable[ViewChange], quorum: QuorumSystem, source: BlockSource) -> dict[int, Block]:

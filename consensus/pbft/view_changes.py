@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Generic
 
-from consensus.pbft.messages import ViewChange
+from consensus.pbft.messages import ChangeT
 from consensus.quorum import QuorumSystem
 
 
 @dataclass(slots=True)
-class ViewChangeLog:
+class ViewChangeLog(Generic[ChangeT]):
     """The latest view change of each replica, one for each: a flood of far views takes no more room."""
 
     quorum: QuorumSystem
-    _latest: dict[int, ViewChange] = field(default_factory=dict)
+    _latest: dict[int, ChangeT] = field(default_factory=dict)
 
-    def add(self, change: ViewChange) -> bool:
+    def add(self, change: ChangeT) -> bool:
         """Note a view change. False if its sender has asked for this view or a later one before."""
         known = self._latest.get(change.sender)
         if known is not None and known.view >= change.view:
@@ -23,11 +24,11 @@ class ViewChangeLog:
         self._latest[change.sender] = change
         return True
 
-    def by(self, sender: int) -> ViewChange:
+    def by(self, sender: int) -> ChangeT:
         """The latest view change of a replica that has sent one."""
         return self._latest[sender]
 
-    def beyond(self, view: int) -> tuple[ViewChange, ...]:
+    def beyond(self, view: int) -> tuple[ChangeT, ...]:
         """The view changes to later views than this one."""
         return tuple(change for change in self._latest.values() if change.view > view)
 
@@ -45,7 +46,7 @@ class ViewChangeLog:
         )
         return max(reached, default=None)
 
-    def quorum_for(self, view: int) -> tuple[ViewChange, ...] | None:
+    def quorum_for(self, view: int) -> tuple[ChangeT, ...] | None:
         """The view changes to exactly this view, by sender, if they are a quorum's."""
         changes = tuple(change for _, change in sorted(self._latest.items()) if change.view == view)
         return changes if self.quorum.is_quorum(change.sender for change in changes) else None

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from consensus.quorum import QuorumSystem
-from consensus.tendermint.messages import Signed
-from consensus.tendermint.vote_keeper import Vote
+from consensus.tendermint.messages import Signed, Vote
 
 
 @dataclass(slots=True)
@@ -48,12 +47,12 @@ class FarVotes:
 
     def add(self, vote: Vote) -> bool:
         """Keep a vote; do more than a third speak in its round?"""
-        kept = self._votes.setdefault(vote.validator, [])
+        kept = self._votes.setdefault(vote.sender, [])
         if kept and kept[0].round > vote.round:
             return False
         if kept and kept[0].round < vote.round:
             kept.clear()
-        if all(each.type is not vote.type for each in kept):
+        if all(each.kind != vote.kind for each in kept):
             kept.append(vote)
         speaking = [validator for validator, votes in self._votes.items() if votes[0].round == vote.round]
         return 3 * self.quorum.weight_of(speaking) > self.quorum.total

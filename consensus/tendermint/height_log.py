@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from consensus.quorum import QuorumSystem
 from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Value
 from consensus.tendermint.round_state import ValueId
-from consensus.tendermint.vote_keeper import VoteKeeper, VoteType
+from consensus.tendermint.vote_keeper import VoteKeeper
 
 PROPOSALS_MAX = 2
 """How many proposals of one round are kept: the second shows that its proposer equivocates."""
@@ -56,16 +56,16 @@ class HeightLog:
     def polka(self, round_: int) -> ValueId | None:
         """The value that two thirds prevoted in a round, by the votes seen here."""
         votes = self.votes.rounds.get(round_)
-        return None if votes is None else votes.ballots[VoteType.PREVOTE].certified
+        return None if votes is None else votes.prevotes.certified
 
     def polka_voters(self, round_: int, value: ValueId) -> tuple[int, ...]:
         """Who prevoted a value in a round."""
-        return self.votes.rounds[round_].ballots[VoteType.PREVOTE].voters(value)
+        return self.votes.rounds[round_].prevotes.voters(value)
 
     def certificate(self) -> CommitCertificate | None:
         """The certificate of a commit, if two thirds precommitted a value whose proposal is known."""
         for round_, votes in self.votes.rounds.items():
-            ballot = votes.ballots[VoteType.PRECOMMIT]
+            ballot = votes.precommits
             if ballot.certified is not None and ballot.certified in self.values:
                 return CommitCertificate(round_, self.values[ballot.certified], ballot.voters(ballot.certified))
         return None
@@ -76,9 +76,9 @@ class HeightLog:
             yield from self.proposals.get(round_, ())
             votes = self.votes.rounds.get(round_)
             if votes is not None:
-                for voter, value in sorted(votes.ballots[VoteType.PREVOTE].votes.items()):
+                for voter, value in sorted(votes.prevotes.votes.items()):
                     yield Prevote(voter, self.height, round_, value)
-                for voter, value in sorted(votes.ballots[VoteType.PRECOMMIT].votes.items()):
+                for voter, value in sorted(votes.precommits.votes.items()):
                     yield Precommit(voter, self.height, round_, value)
 
     def forget_before(self, round_: int, kept: Iterable[ValueId | None]) -> None:

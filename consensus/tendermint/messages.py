@@ -86,7 +86,9 @@ class Precommit(msgspec.Struct, frozen=True, gc=False):
         return self.round
 
 
-Signed: TypeAlias = Proposal | Prevote | Precommit
+Vote: TypeAlias = Prevote | Precommit
+
+Signed: TypeAlias = Proposal | Vote
 """What carries its author's signature, so that others may hand it on."""
 
 

@@ -24,86 +24,28 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from consensus.machine import Machine
-from consensus.pbft.new_view import is_asked_for
 from consensus.protocol import (
-    Abandon,
     Block,
     BlockSource,
     Broadcast,
-    CancelTimer,
     Certify,
     Decide,
     Effects,
-    Execute,
     Message,
     Outvoted,
     Resync,
     Send,
-    SetTimer,
 )
+from consensus.tendermint.certificates import CERTIFICATES_SENT_MAX, CertificateLog
 from consensus.tendermint.config import TendermintConfig
-from consensus.tendermint.early import EarlyMessages, FarVotes
-from consensus.tendermint.events import (
-    Event,
-    InvalidProposal,
-    InvalidProposalWithPolka,
-    PolkaAny,
-    PolkaNil,
-    PrecommitAny,
-    ProposalReceived,
-    ProposalWithEarlierPolka,
-    ProposalWithPolka,
-    ProposalWithPrecommits,
-    RoundSkip,
-    StartRound,
-    TimedOut,
-    ValueReady,
-)
-from consensus.tendermint.height_log import HeightLog
-from consensus.tendermint.messages import (
-    NO_OUTPUT,
-    CommitCertificate,
-    Precommit,
-    Prevote,
-    Proposal,
-    Signed,
-    Status,
-    Sync,
-    Value,
-)
-from consensus.tendermint.round_state import (
-    NO_ROUND,
-    CastPrecommit,
-    CastPrevote,
-    DecideValue,
-    GetValue,
-    Propose,
-    Refused,
-    RoundState,
-    Schedule,
-    SkipTo,
-    Step,
-    Timeout,
-    ValueId,
-)
-from consensus.tendermint.rules import apply
-from consensus.tendermint.vote_keeper import Tally, Vote, VoteType
-
-ROUNDS_AHEAD = 4
-"""Rounds after the current one whose messages are kept in full."""
-
-ROUNDS_KEPT = 8
-"""Rounds before the current one that are remembered."""
+from consensus.tendermint.early import EarlyMessages
+from consensus.tendermint.events import TimedOut
+from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Status, Sync, Vote
+from consensus.tendermint.round_state import ValueId
+from consensus.tendermint.voting import Voting
 
 EARLY_MAX = 16
 """Messages of heights to come that are kept of each sender: five rounds of one height."""
-
-CERTIFICATES_KEPT = 1_024
-"""Heights for which a replica can help those who lag."""
-
-CERTIFICATES_SENT_MAX = 32
-"""Certificates in one message."""
 
 
 @lru_cache(maxsize=64)  # all replicas of a run take the same steps
@@ -112,34 +54,26 @@ def next_state(state: bytes, value: ValueId) -> bytes:
     return sha256(state + value).digest()
 
 
-class Tendermint(Machine):
-    """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks."""
+class Tendermint(Voting):
+    """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks.
+
+    Attributes:
+        decided: the height up to which everything is decided.
+        certified: the height up to which two thirds stand behind the outputs.
+        state: digest of the chain of decisions up to `decided`.
+        halt_at: the height at which it was outvoted and stopped for good.
+    """
 
     def __init__(self, replica: int, config: TendermintConfig, source: BlockSource) -> None:
-        super().__init__()
-        self.id = replica
-        self.config = config
-        self.quorum = config.quorum
-        self.source = source
-        self.decided = 0  # the height up to which everything is decided
-        self.certified = 0  # the height up to which two thirds stand behind the outputs
-        self.state = bytes(32)  # digest of the chain of decisions up to there
+        super().__init__(replica, config, source)
+        self.decided = 0
+        self.certified = 0
+        self.state = bytes(32)
         self.halt_at: int | None = None
-        self.round_state = RoundState(height=0)  # of the height that is voted on
-        self._log = HeightLog(0, config.quorum)
-        self._is_voting = False
-        self._own: bytes | None = NO_OUTPUT  # this replica's output at `decided`; None while it is computed
-        self._scheduled: set[Timeout] = set()  # of this round
-        self._has_seen_polka = False  # line 36 has fired in this round
-        self._valid_polka: tuple[int, ...] = ()  # who prevoted the valid value in its round
         self._pending: CommitCertificate | None = None  # decided by others, and not executed here yet
-        self._executing: set[tuple[bytes, int]] = set()
-        self._certificates: dict[int, CommitCertificate] = {}
-        self._backlog: dict[int, CommitCertificate] = {}  # of heights to come
+        self._certificates = CertificateLog()
         self._early = EarlyMessages(EARLY_MAX)
-        self._far = FarVotes(config.quorum)
         self._asked_at = 0  # the height at which this replica last asked who is ahead
-        self._armed: tuple[Timeout | None, int, int] | None = None
 
     # --- inputs -------------------------------------------------------------------------------------------
 
@@ -155,7 +89,7 @@ class Tendermint(Machine):
     def executed(self, block: Block, view: int, output: bytes) -> Effects:
         self._executing.discard((block.digest, view))
         if self._own is None:
-            last = self._certificates[self.decided]
+            last = self._certificates.decided[self.decided]
             if (block, view) == (last.value.block, last.round):
                 self._own = output
                 self._begin_height()
@@ -184,7 +118,7 @@ class Tendermint(Machine):
         self._executing.clear()
         self._armed = None
         if self._own is None:
-            self._execute_decided(self._certificates[self.decided])
+            self._execute_decided(self._certificates.decided[self.decided])
         elif self._pending is not None:
             self._execute_decided(self._pending)
         elif self._is_voting:
@@ -195,22 +129,13 @@ class Tendermint(Machine):
         self._settle()
         return self._drain()
 
-    @property
-    def view(self) -> int:
-        """The round of the height that is voted on."""
-        return max(self.round_state.round, 0)
-
-    # --- heights and rounds -------------------------------------------------------------------------------
+    # --- heights ------------------------------------------------------------------------------------------
 
     def _begin_height(self) -> None:
         """Vote on the next height, or take it from a certificate that is there already."""
         height = self.decided + 1
-        self._executing.clear()
-        self.round_state = RoundState(height)
-        self._log = HeightLog(height, self.quorum)
-        self._far = FarVotes(self.quorum)
-        self._valid_polka = ()
-        certificate = self._backlog.get(height)
+        self._look_at(height)
+        certificate = self._certificates.ahead.get(height)
         if certificate is not None:
             self._conclude(certificate)
         elif self.source(height) is not None:
@@ -219,196 +144,13 @@ class Tendermint(Machine):
             for message in self._early.take(height):
                 self._HANDLERS[message.__class__](self, message)
 
-    def _start_round(self, round_: int) -> None:
-        self._scheduled = set()
-        self._has_seen_polka = False
-        state = self.round_state
-        self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
-        self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
-        for vote in self._far.take(round_ + ROUNDS_AHEAD):
-            self._log.votes.add(vote, round_)
-        self._consider_proposals()
-
-    def _feed(self, event: Event) -> None:
-        """Apply a rule, and do what it says."""
-        if isinstance(event, ProposalWithPolka):
-            self._has_seen_polka = True
-            self._valid_polka = self._log.polka_voters(self.round_state.round, event.value)
-        self.round_state, output = apply(self.round_state, event)
-        match output:
-            case Propose(round_, value, valid_round):
-                self._propose(round_, value, valid_round)
-            case GetValue():
-                self._offer_value()
-            case CastPrevote(round_, value):
-                self._vote(VoteType.PREVOTE, round_, value)
-            case CastPrecommit(round_, value):
-                self._vote(VoteType.PRECOMMIT, round_, value)
-            case DecideValue():
-                certificate = self._log.certificate()
-                assert certificate is not None, "a decision without a certificate"
-                self._conclude(certificate)
-            case Schedule(timeout):
-                self._scheduled.add(timeout)
-            case SkipTo(round_):
-                self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
-                self._start_round(round_)
-            case Refused(why):
-                raise AssertionError(f"{event} in {self.round_state}: {why}")
-
-    def _settle(self) -> None:
-        """Apply the rules until none has anything left to say."""
-        while self._is_voting and (event := self._next_event()) is not None:
-            self._feed(event)
-        self._arm()
-
-    def _next_event(self) -> Event | None:
-        """The first rule whose condition holds."""
-        certificate = self._log.certificate()
-        if certificate is not None:
-            return ProposalWithPrecommits(certificate.round, certificate.value.id)
-        step, round_, votes = self.round_state.step, self.round_state.round, self._log.votes
-        if step is Step.PROPOSE and (judged := self._judged_proposal()) is not None:
-            return judged
-        if step in (Step.PREVOTE, Step.PRECOMMIT) and (polka := self._new_polka()) is not None:
-            return polka
-        if step is Step.PREVOTE and votes.has(VoteType.PREVOTE, round_, None):
-            return PolkaNil()
-        if step is Step.PREVOTE and Timeout.PREVOTE not in self._scheduled and votes.has_any(VoteType.PREVOTE, round_):
-            return PolkaAny()
-        if Timeout.PRECOMMIT not in self._scheduled and votes.has_any(VoteType.PRECOMMIT, round_):
-            return PrecommitAny()
-        return None
-
-    # --- proposals ----------------------------------------------------------------------------------------
-
-    def _offer_value(self) -> None:
-        """Propose the clients' block, if it is this replica's turn and it knows the digest that is to be stated."""
-        state = self.round_state
-        if self.config.proposer(state.height, state.round) != self.id or self._log.first_proposal(state.round):
+    def _keep_for_later(self, message: Proposal | Vote) -> None:
+        if message.height <= self.decided or message.round < 0 or self.halt_at is not None:
             return
-        block = self.source(state.height)
-        if block is None:
-            return
-        digest = self._own
-        if self.config.digest == "proposal":
-            digest = self._log.outputs.get(block.digest, {}).get(state.round)
-            if digest is None:
-                self._execute(block, state.round)
-                return
-        if digest is not None:
-            value = Value(block, digest)
-            self._log.values[value.id] = value
-            self._feed(ValueReady(value.id))
-
-    def _propose(self, round_: int, value: ValueId, valid_round: int) -> None:
-        polka = self._valid_polka if valid_round != NO_ROUND else ()
-        proposal = Proposal(self.id, round_, self._log.values[value], valid_round, polka)
-        self._emit(Broadcast(proposal))
-        self._log.add_proposal(proposal)
-        self._consider_proposals()
-
-    def _on_proposal(self, message: Proposal) -> None:
-        if not self._is_of_this_height(message) or not self._is_well_formed(message):
-            return
-        round_ = self.round_state.round
-        if round_ - ROUNDS_KEPT <= message.round <= round_ + ROUNDS_AHEAD and self._log.add_proposal(message):
-            self._consider_proposals()
-            self._settle()
-
-    def _is_well_formed(self, message: Proposal) -> bool:
-        """Is it the proposer's, and is there a polka of an earlier round where it says that there was one?"""
-        if message.sender != self.config.proposer(message.height, message.round):
-            return False
-        if message.valid_round == NO_ROUND:
-            return True
-        return 0 <= message.valid_round < message.round and self.quorum.is_quorum(message.polka)
-
-    def _consider_proposals(self) -> None:
-        """Execute what this round proposes: anew, unless it had a polka before and was executed then."""
-        round_ = self.round_state.round
-        for proposal in self._log.proposals.get(round_, ()):
-            block = proposal.value.block
-            known = self._log.outputs.get(block.digest, {})
-            is_known = round_ in known or (proposal.valid_round != NO_ROUND and known)
-            if not is_known and self._may_be_valid(proposal.value):
-                self._execute(block, round_)
-
-    def _may_be_valid(self, value: Value) -> bool:
-        """Is it what clients asked for, and does it state this replica's own output, as far as that is known?"""
-        if not is_asked_for(value.block, self.source):
-            return False
-        return self.config.digest == "proposal" or value.digest == self._own
-
-    def _is_valid(self, value: Value) -> bool:
-        """May this replica vote for a value? Where the output stands in the proposal, not before it was executed."""
-        if not self._may_be_valid(value):
-            return False
-        outputs = self._log.outputs.get(value.block.digest, {})
-        return self.config.digest == "next-header" or value.digest in outputs.values()
-
-    def _judged_proposal(self) -> Event | None:
-        """Lines 22 and 28: this round's proposal, once it can be judged."""
-        proposal = self._log.first_proposal(self.round_state.round)
-        if proposal is None:
-            return None
-        value = proposal.value
-        if self._may_be_valid(value) and (value.block.digest, proposal.round) in self._executing:
-            return None
-        has_polka, is_valid = proposal.valid_round != NO_ROUND, self._is_valid(value)
-        if has_polka:
-            return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
-        return ProposalReceived(value.id) if is_valid else InvalidProposal()
-
-    def _new_polka(self) -> Event | None:
-        """Line 36: a polka of this round for a valid proposal of this round, for the first time."""
-        round_ = self.round_state.round
-        value = None if self._has_seen_polka else self._log.polka(round_)
-        proposal = None if value is None else self._log.proposal_of(round_, value)
-        if value is None or proposal is None or not self._is_valid(proposal.value):
-            return None
-        return ProposalWithPolka(value)
-
-    # --- votes --------------------------------------------------------------------------------------------
-
-    def _vote(self, kind: VoteType, round_: int, value: ValueId | None) -> None:
-        cast = Prevote if kind is VoteType.PREVOTE else Precommit
-        self._emit(Broadcast(cast(self.id, self.round_state.height, round_, value)))
-        self._log.votes.add(Vote(self.id, kind, round_, value), round_)
-
-    def _on_vote(self, message: Prevote | Precommit) -> None:
-        if not self._is_of_this_height(message):
-            return
-        round_ = self.round_state.round
-        kind = VoteType.PREVOTE if isinstance(message, Prevote) else VoteType.PRECOMMIT
-        vote = Vote(message.sender, kind, message.round, message.value)
-        if message.round > round_ + ROUNDS_AHEAD:
-            is_overtaken = self._far.add(vote)
-        elif message.round < round_ - ROUNDS_KEPT:
-            return
-        else:
-            told = self._log.votes.add(vote, round_)
-            if told is None:
-                return
-            is_overtaken = told.tally is Tally.SKIP
-        if is_overtaken:
-            self._feed(RoundSkip(message.round))
-        self._settle()
-
-    def _is_of_this_height(self, message: Proposal | Prevote | Precommit) -> bool:
-        """Is it of the height that is voted on? One of a later height is kept for then."""
-        if self.halt_at is not None or message.round < 0:
-            return False
-        if message.height == self.decided + 1 and self._is_voting:
-            return True
-        if message.height > self.decided:
-            self._early.keep(message)
-            if message.height > self.decided + 2 and self._asked_at <= self.decided and self._own is not None:
-                self._asked_at = self.decided + 1
-                self._emit(Send(message.sender, Status(self.id, self.decided + 1, self.view)))
-        return False
-
-    # --- decisions ----------------------------------------------------------------------------------------
+        self._early.keep(message)
+        if message.height > self.decided + 2 and self._asked_at <= self.decided and self._own is not None:
+            self._asked_at = self.decided + 1
+            self._emit(Send(message.sender, Status(self.id, self.decided + 1, self.view)))
 
     def _conclude(self, certificate: CommitCertificate) -> None:
         """The next height is decided: hand it on, or halt if it states another output than this replica's.
@@ -417,8 +159,8 @@ class Tendermint(Machine):
         another one, and a replica that was away in that round would differ for that alone.
         """
         self._is_voting = False
+        self._certificates.ahead.pop(certificate.height, None)
         value, outputs = certificate.value, self._log.outputs.get(certificate.value.block.digest, {})
-        self._backlog.pop(value.block.height, None)
         is_stated_here = self.config.digest == "proposal"
         agrees = value.digest in outputs.values() if is_stated_here else value.digest == self._own
         if is_stated_here and not agrees and certificate.round not in outputs:
@@ -431,8 +173,7 @@ class Tendermint(Machine):
             self._emit(Outvoted(value.block.height, certificate.round))
             return
         self.decided, self.state = value.block.height, next_state(self.state, value.id)
-        self._certificates[self.decided] = certificate
-        self._certificates.pop(self.decided - CERTIFICATES_KEPT, None)
+        self._certificates.add(certificate)
         output = value.digest
         if is_stated_here:
             self.certified = self.decided
@@ -463,19 +204,10 @@ class Tendermint(Machine):
     def _execute_decided(self, certificate: CommitCertificate) -> None:
         self._execute(certificate.value.block, certificate.round)
 
-    def _execute(self, block: Block, round_: int) -> None:
-        if (block.digest, round_) not in self._executing:
-            self._executing.add((block.digest, round_))
-            self._emit(Execute(block, round_))
-
     # --- what was missed ----------------------------------------------------------------------------------
 
     def _on_status(self, message: Status) -> None:
-        certificates = tuple(
-            self._certificates[height]
-            for height in range(message.height, min(self.decided, message.height + CERTIFICATES_SENT_MAX - 1) + 1)
-            if height in self._certificates
-        )
+        certificates = self._certificates.since(message.height)
         said: tuple[Signed, ...] = ()
         if message.height == self.decided + 1 and self._is_voting:
             said = tuple(self._log.messages({message.round, self.view - 1, self.view}))
@@ -486,40 +218,18 @@ class Tendermint(Machine):
         for certificate in message.certificates:
             ahead = certificate.height - self.decided
             if self.halt_at is None and 0 < ahead <= CERTIFICATES_SENT_MAX and certificate.holds(self.quorum):
-                self._backlog[certificate.height] = certificate
-        if self._own is not None and self._pending is None and self.decided + 1 in self._backlog:
-            self._conclude(self._backlog[self.decided + 1])
+                self._certificates.ahead[certificate.height] = certificate
+        next_one = self._certificates.ahead.get(self.decided + 1)
+        if next_one is not None and self._own is not None and self._pending is None:
+            self._conclude(next_one)
         for each in message.messages:
             self._HANDLERS[each.__class__](self, each)
         self._settle()
 
-    # --- timer and effects --------------------------------------------------------------------------------
-
-    def _arm(self) -> None:
-        """Wait for what the state waits for: a timeout of this round, or messages that may be lost."""
-        awaited = self._awaited()
-        if awaited == self._armed:
-            return
-        self._armed = awaited
-        self._emit(CancelTimer() if awaited is None else SetTimer(self.config.timeout_of(awaited[2])))
-
-    def _awaited(self) -> tuple[Timeout | None, int, int] | None:
-        if not self._is_voting:
-            return None
-        state = self.round_state
-        timeout = None
-        if Timeout.PRECOMMIT in self._scheduled:
-            timeout = Timeout.PRECOMMIT
-        elif state.step is Step.PROPOSE:
-            timeout = Timeout.PROPOSE
-        elif state.step is Step.PREVOTE and Timeout.PREVOTE in self._scheduled:
-            timeout = Timeout.PREVOTE
-        return timeout, state.height, state.round
-
     _HANDLERS: ClassVar[dict[type, Callable[[Tendermint, Any], None]]] = {
-        Proposal: _on_proposal,
-        Prevote: _on_vote,
-        Precommit: _on_vote,
+        Proposal: Voting._on_proposal,
+        Prevote: Voting._on_vote,
+        Precommit: Voting._on_vote,
         Status: _on_status,
         Sync: _on_sync,
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+import msgspec
+
 NO_ROUND = -1
 """Before the first round; also the round of a lock that is not there."""
 
@@ -36,8 +38,7 @@ class Timeout(Enum):
     PRECOMMIT = "precommit"
 
 
-@dataclass(frozen=True, slots=True)
-class RoundState:
+class RoundState(msgspec.Struct, frozen=True, gc=False):
     """The variables of Algorithm 1, lines 1 to 9.
 
     Attributes:

@@ -8,8 +8,9 @@ That a rule fires "for the first time" only is the duty of whoever makes the eve
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from consensus.tendermint.events import (
     Event,

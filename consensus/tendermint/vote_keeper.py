@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from consensus.ballot import Ballot
 from consensus.quorum import QuorumSystem
+from consensus.tendermint.messages import Precommit, Prevote, Vote
 from consensus.tendermint.round_state import ValueId
 
 RECEIVED_MAX = 8
@@ -19,22 +22,6 @@ RECEIVED_MAX = 8
 
 EVIDENCE_MAX = 256
 """How much evidence is kept of one height."""
-
-
-class VoteType(Enum):
-    """The two rounds of votes."""
-
-    PREVOTE = "prevote"
-    PRECOMMIT = "precommit"
-
-
-class Vote(NamedTuple):
-    """One validator's word in one round. The value None is nil."""
-
-    validator: int
-    type: VoteType
-    round: int
-    value: ValueId | None
 
 
 class Tally(Enum):
@@ -48,7 +35,12 @@ class Tally(Enum):
     SKIP = "skip"
 
 
-class Threshold(NamedTuple):
+_FOR_VALUE: dict[type, Tally] = {Prevote: Tally.POLKA_VALUE, Precommit: Tally.PRECOMMIT_VALUE}
+_FOR_NIL: dict[type, Tally] = {Prevote: Tally.POLKA_NIL, Precommit: Tally.PRECOMMIT_ANY}
+_FOR_ANY: dict[type, Tally] = {Prevote: Tally.POLKA_ANY, Precommit: Tally.PRECOMMIT_ANY}
+
+
+class Threshold(msgspec.Struct, frozen=True, gc=False):
     """What votes of a round amount to; the value only where they are for one."""
 
     tally: Tally
@@ -71,23 +63,24 @@ class RoundVotes:
     """The votes of one round.
 
     Attributes:
-        ballots: the votes that count, by type.
-        received: all votes of each type, equivocations among them, as they came.
+        prevotes, precommits: the votes that count: of each validator the first.
+        contradicting: those that came after it and are for something else.
         emitted: what was told of this round already.
     """
 
-    ballots: dict[VoteType, Ballot[ValueId | None]]
-    received: dict[VoteType, list[Vote]]
+    prevotes: Ballot[ValueId | None]
+    precommits: Ballot[ValueId | None]
+    contradicting: list[Vote] = field(default_factory=list)
     emitted: list[Threshold] = field(default_factory=list)
 
     @classmethod
     def empty(cls, quorum: QuorumSystem) -> RoundVotes:
-        return cls({kind: Ballot(quorum) for kind in VoteType}, {kind: [] for kind in VoteType})
+        return cls(Ballot(quorum), Ballot(quorum))
 
     @property
     def voters(self) -> frozenset[int]:
         """Who voted at all."""
-        return frozenset().union(*(ballot.votes for ballot in self.ballots.values()))
+        return frozenset(self.prevotes.votes) | frozenset(self.precommits.votes)
 
 
 class VoteKeeper:
@@ -95,7 +88,7 @@ class VoteKeeper:
 
     Example:
         >>> keeper = VoteKeeper(two_thirds((1, 1, 1, 1)))
-        >>> votes = [Vote(validator, VoteType.PREVOTE, 0, b"a") for validator in range(3)]
+        >>> votes = [Prevote(validator, height=1, round=0, value=b"a") for validator in range(3)]
         >>> [keeper.add(vote, current_round=0) for vote in votes][-1]
         Threshold(tally=<Tally.POLKA_VALUE: 'polka value'>, round=0, value=b'a')
     """
@@ -113,55 +106,67 @@ class VoteKeeper:
         Returns:
             What the votes of its round amount to with it, unless that was told before. A skip is told each time.
         """
-        votes = self.rounds.get(vote.round)
+        round_, sender = vote.round, vote.sender
+        votes = self.rounds.get(round_)
         if votes is None:
-            votes = self.rounds[vote.round] = RoundVotes.empty(self.quorum)
-        self._keep(vote, votes)
-        votes.ballots[vote.type].add(vote.validator, vote.value)
-        reached = self._reached(vote, votes, current_round)
-        if reached is None or (reached in votes.emitted and reached.tally is not Tally.SKIP):
+            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
+        ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
+        if sender in ballot.votes:
+            self._keep(vote, votes, ballot.votes[sender])
+        elif not ballot.add(sender, vote.value) and round_ <= current_round:
+            return None  # most votes join those before them, and are too few yet
+        return self._tell(vote, votes, ballot, current_round)
+
+    def _keep(self, vote: Vote, votes: RoundVotes, first: ValueId | None) -> None:
+        """Keep a validator's further vote, if it is for something else than those before it."""
+        if vote.value == first:
+            return
+        others = [each for each in votes.contradicting if (each.sender, each.kind) == (vote.sender, vote.kind)]
+        if vote in others or len(others) >= RECEIVED_MAX - 1:
+            return
+        votes.contradicting.append(vote)
+        if len(self.evidence) < EVIDENCE_MAX:
+            self.evidence.append((replace(vote, value=first), *others, vote))
+
+    def _tell(
+        self, vote: Vote, votes: RoundVotes, ballot: Ballot[ValueId | None], current_round: int
+    ) -> Threshold | None:
+        if vote.round > current_round and 3 * self.quorum.weight_of(votes.voters) > self.quorum.total:
+            skip = Threshold(Tally.SKIP, vote.round)
+            if skip not in votes.emitted:
+                votes.emitted.append(skip)
+            return skip
+        reached = self._reached(vote, ballot)
+        if reached is None or reached in votes.emitted:
             return None
-        if reached not in votes.emitted:
-            votes.emitted.append(reached)
+        votes.emitted.append(reached)
         return reached
 
-    def _keep(self, vote: Vote, votes: RoundVotes) -> None:
-        received = votes.received[vote.type]
-        if vote.validator not in votes.ballots[vote.type].votes:
-            received.append(vote)
-            return
-        own = [each for each in received if each.validator == vote.validator]
-        if vote in own or len(own) >= RECEIVED_MAX:
-            return
-        received.append(vote)
-        if len(self.evidence) < EVIDENCE_MAX:
-            self.evidence.append((*own, vote))
-
-    def _reached(self, vote: Vote, votes: RoundVotes, current_round: int) -> Threshold | None:
-        """The threshold of a later round first, then that of the vote's own value, then that of any value."""
-        if vote.round > current_round and self._is_over_a_third(votes):
-            return Threshold(Tally.SKIP, vote.round)
-        is_prevote = vote.type is VoteType.PREVOTE
-        if self.has(vote.type, vote.round, vote.value):
-            if vote.value is not None:
-                return Threshold(Tally.POLKA_VALUE if is_prevote else Tally.PRECOMMIT_VALUE, vote.round, vote.value)
-            return Threshold(Tally.POLKA_NIL if is_prevote else Tally.PRECOMMIT_ANY, vote.round)
-        if self.has_any(vote.type, vote.round):
-            return Threshold(Tally.POLKA_ANY if is_prevote else Tally.PRECOMMIT_ANY, vote.round)
+    def _reached(self, vote: Vote, ballot: Ballot[ValueId | None]) -> Threshold | None:
+        """The threshold of the vote's own value first, then that of any value."""
+        value, weight, threshold = vote.value, ballot.weight, self.quorum.threshold
+        if weight.get(value, 0) >= threshold:
+            return Threshold((_FOR_NIL if value is None else _FOR_VALUE)[vote.__class__], vote.round, value)
+        if sum(weight.values()) >= threshold:
+            return Threshold(_FOR_ANY[vote.__class__], vote.round)
         return None
 
-    def _is_over_a_third(self, votes: RoundVotes) -> bool:
-        return 3 * self.quorum.weight_of(votes.voters) > self.quorum.total
+    def ballot(self, kind: type[Vote], round_: int) -> Ballot[ValueId | None] | None:
+        """The votes of one type in a round, if there are any of that round."""
+        votes = self.rounds.get(round_)
+        if votes is None:
+            return None
+        return votes.prevotes if kind is Prevote else votes.precommits
 
-    def has(self, kind: VoteType, round_: int, value: ValueId | None) -> bool:
+    def has(self, kind: type[Vote], round_: int, value: ValueId | None) -> bool:
         """Do two thirds stand behind this value (None: nil) in a round?"""
-        votes = self.rounds.get(round_)
-        return votes is not None and votes.ballots[kind].weight.get(value, 0) >= self.quorum.threshold
+        ballot = self.ballot(kind, round_)
+        return ballot is not None and ballot.weight.get(value, 0) >= self.quorum.threshold
 
-    def has_any(self, kind: VoteType, round_: int) -> bool:
+    def has_any(self, kind: type[Vote], round_: int) -> bool:
         """Did two thirds vote in a round, whatever for?"""
-        votes = self.rounds.get(round_)
-        return votes is not None and sum(votes.ballots[kind].weight.values()) >= self.quorum.threshold
+        ballot = self.ballot(kind, round_)
+        return ballot is not None and sum(ballot.weight.values()) >= self.quorum.threshold
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VoteKeeper):

@@ -35,7 +35,7 @@ class Setup(NamedTuple):
     Attributes:
         replica: makes the replica of an id, given the clients' blocks; made again, it remembers nothing.
         leader: who leads a height in a view, round or rank.
-        uncertified_max: from so many heights ordered and not certified on the protocol holds ordering back; None: never.
+        uncertified_max: heights ordered and not certified from which on the protocol holds ordering back; None: never.
         certified_at: where outputs are compared after a height is decided, and `Certify` says what holds: up to which
             height that is done once everybody has decided the height given, if all goes well. None: votes name them.
     """

@@ -17,6 +17,7 @@ from lastbit.scenario.tables import (
     Chain,
     ModelChoice,
     ReplicaOverride,
+    State,
 )
 
 KEYS_OF_SOME = frozenset().union(*(kind.keys for kind in PROTOCOLS.values()))
@@ -32,6 +33,11 @@ def faults_across(tables: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _in_model(tables["model"], tables.get("inputs"))
     if "network" in tables:
         yield from in_network(tables["network"], chain)
+    state: State | None = tables.get("state")
+    if state is not None and (state.input is None) != (state.output is None):
+        yield Fault("state", "names an input or an output alone; both, or none")
+    if state is not None and chain is not None and chain.pipeline > 1:
+        yield Fault("chain.pipeline", "several heights in flight, and state carries over from each to the next; 1")
     yield from _in_overrides(tables.get("replica", ()), chain)
     yield from in_crashes(tables.get("crash", ()), chain)
 

@@ -211,9 +211,14 @@ class ReplicaOverride(Table):
 
 
 class State(Table):
-    """State carries over: what a replica answers becomes part of its state, and votes name that."""
+    """State carries over: what a replica answers becomes part of its state, and what is voted on names that.
+
+    With `input` and `output` that output of the model is also that input of the next request.
+    """
 
     carries: Literal["hash-chain"] = "hash-chain"
+    input: Annotated[str, Text("the name of an input", 1_000)] | None = None
+    output: Annotated[str, Text("the name of an output", 1_000)] | None = None
 
 
 class Divergence(Table):

@@ -33,7 +33,7 @@ RESULT = Result(
     model_sha256="c" * 64,
     form="bytes",
     divergence=None,
-    heights=Heights(target=9, committed=2, unanimous=2, with_dissent=0, skipped=0),
+    heights=Heights(target=9, committed=2, unanimous=2, with_dissent=0, skipped=0, ordered=2, certified=2),
     agreement_failures=1,
     retries=0,
     view_changes=0,

@@ -35,7 +35,7 @@ def test_the_vote_keeper_counts_each_vote_as_the_specification_does() -> None:
         found, weight, current_round = row["vote"]["WV"]
         keeper = vectors.Keeper(row["pre"])
         vote = keeper.vote(found)
-        assert keeper.keeper.quorum.weights[vote.validator] == weight
+        assert keeper.keeper.quorum.weights[vote.sender] == weight
         assert keeper.keeper.add(vote, current_round) == keeper.threshold(row["output"]), row
         keeper.assert_is(row["post"])
         judged += 1

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.cluster import MS, Cluster, equal_answers, output, pbft
 
 from consensus.pbft import Pbft
@@ -102,7 +103,7 @@ def test_a_replica_that_acts_on_its_own_view_of_a_split_ballot_would_fork() -> N
 class ExecutesAnew(Pbft):
     """A lock without an output: a new view proposes the certified block again, and replicas execute it again."""
 
-    def _accept(self, slot: Slot, block: Block, bound_output: bytes | None) -> None:
+    def _accept(self, slot: Slot, block: Block, bound_output: bytes | None = None) -> None:
         super()._accept(slot, block, None)
 
 
@@ -110,9 +111,7 @@ class HidesItsCertificates(Pbft):
     """A view change that forgets what was prepared."""
 
     def _view_change(self) -> ViewChange:
-        change = super()._view_change()
-        bare: dict[str, Any] = {name: getattr(change, name) for name in ViewChange.__slots__}
-        return ViewChange(**bare | {"prepared": ()})
+        return replace(super()._view_change(), prepared=())
 
 
 def commits_reach_only_0(sender: int, receiver: int, message: Message) -> int | None:

@@ -68,7 +68,7 @@ class ForgetsLocks(Tendermint):
 
     def _start_round(self, round_: int) -> None:
         free: dict[str, Any] = {"locked_value": None, "locked_round": NO_ROUND}
-        self.round_state = replace(self.round_state, **free, valid_value=None, valid_round=NO_ROUND)
+        self.round_state = msgspec.structs.replace(self.round_state, **free, valid_value=None, valid_round=NO_ROUND)
         super()._start_round(round_)
 
 

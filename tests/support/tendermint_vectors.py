@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from consensus.tendermint import events, round_state
+from consensus.tendermint.messages import Precommit, Prevote, Vote
 from consensus.tendermint.round_state import RoundState, Step, Timeout, ValueId
-from consensus.tendermint.vote_keeper import RoundVotes, Tally, Threshold, Vote, VoteKeeper, VoteType, two_thirds
+from consensus.tendermint.vote_keeper import RoundVotes, Tally, Threshold, VoteKeeper, two_thirds
 
 Row = dict[str, Any]
 
@@ -122,7 +123,7 @@ def output_of(found: Any, pre: Row) -> round_state.Output | None:
 
 # --- the vote keeper ----------------------------------------------------------------------------------------------
 
-_BUCKETS = {VoteType.PREVOTE: "prevotes", VoteType.PRECOMMIT: "precommits"}
+_KINDS: dict[str, type[Vote]] = {"prevotes": Prevote, "precommits": Precommit}
 
 
 class Keeper:
@@ -136,8 +137,9 @@ class Keeper:
             self.keeper.rounds[int(round_)] = self._round(found)
 
     def vote(self, found: Row) -> Vote:
-        kind = VoteType[found["voteType"].upper()]
-        return Vote(self.names.index(found["srcAddress"]), kind, found["round"], value_of(found["valueId"]))
+        kind = Prevote if found["voteType"] == "Prevote" else Precommit
+        voter, value = self.names.index(found["srcAddress"]), value_of(found["valueId"])
+        return kind(voter, found["height"], found["round"], value)
 
     def threshold(self, found: Any) -> Threshold | None:
         name, argument = named(found)
@@ -161,20 +163,21 @@ class Keeper:
     def _round(self, found: Row) -> RoundVotes:
         votes = RoundVotes.empty(self.keeper.quorum)
         votes.emitted = [threshold for each in found["emittedOutputs"] if (threshold := self.threshold(each))]
-        for kind, name in _BUCKETS.items():
-            bucket = found[name]
-            votes.received[kind] = list(map(self.vote, bucket["receivedVotes"]))
-            for vote in self._counted(votes.received[kind], weights_of(bucket)):
-                votes.ballots[kind].add(vote.validator, vote.value)
+        for name in _KINDS:
+            received = list(map(self.vote, found[name]["receivedVotes"]))
+            counted = self._counted(received, weights_of(found[name]))
+            for vote in counted:
+                getattr(votes, name).add(vote.sender, vote.value)
+            votes.contradicting += [vote for vote in received if vote not in counted]
         return votes
 
     def _counted(self, received: list[Vote], weights: dict[ValueId | None, int]) -> tuple[Vote, ...]:
         """Of an equivocator's votes one was counted; the vectors say which by the weights alone."""
-        own = {vote.validator: [each for each in received if each.validator == vote.validator] for vote in received}
+        own = {vote.sender: [each for each in received if each.sender == vote.sender] for vote in received}
         for chosen in product(*own.values()):
             behind: dict[ValueId | None, int] = {}
             for vote in chosen:
-                behind[vote.value] = behind.get(vote.value, 0) + self.keeper.quorum.weights[vote.validator]
+                behind[vote.value] = behind.get(vote.value, 0) + self.keeper.quorum.weights[vote.sender]
             if behind == weights:
                 return chosen
         raise AssertionError("no choice of votes gives these weights")
@@ -188,11 +191,12 @@ class Keeper:
             votes = self.keeper.rounds[int(round_)]
             assert set(votes.emitted) == set(map(self.threshold, found["emittedOutputs"]))
             assert {self.names[voter] for voter in votes.voters} == set(found["votesAddressesWeights"])
-            for kind, name in _BUCKETS.items():
-                bucket, ballot = found[name], votes.ballots[kind]
-                assert sorted(map(repr, votes.received[kind])) == sorted(
-                    repr(self.vote(each)) for each in bucket["receivedVotes"]
-                )
+            for name, kind in _KINDS.items():
+                bucket, ballot = found[name], getattr(votes, name)
+                received = [(voter, value) for voter, value in ballot.votes.items()]
+                received += [(vote.sender, vote.value) for vote in votes.contradicting if isinstance(vote, kind)]
+                expected = [(vote.sender, vote.value) for vote in map(self.vote, bucket["receivedVotes"])]
+                assert sorted(map(repr, received)) == sorted(map(repr, expected))
                 assert ballot.weight == weights_of(bucket)
                 assert {self.names[voter] for voter in ballot.votes} == set(bucket["votesAddresses"])
                 assert ballot.quorum.total == bucket["totalWeight"]

@@ -17,9 +17,13 @@ QUIET = Facts(
     policy="retry",
     silent=(),
     down=(),
+    halted_themselves=(),
+    resyncing=(),
+    resync_ns=150_000_000,
     honest_up=(0, 1, 2, 3),
     groups=(frozenset(range(4)),),
     verdict=None,
+    height=5,
     liar=None,
     halted=False,
     is_done=False,
@@ -27,6 +31,9 @@ QUIET = Facts(
     block_time_ns=30_000_000,
     timeout_max_ns=480_000_000,
     leaders={0: "honest"},
+    leader_states_output=False,
+    uncertified=0,
+    uncertified_max=None,
     loss=0.0,
 )
 

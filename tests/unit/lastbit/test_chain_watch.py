@@ -23,11 +23,11 @@ def test_the_frontier_waits_for_the_last_honest_replica_and_the_tip_for_the_firs
     chain = watch()
     all_decide(chain, 1, (0, 1, 2))
 
-    assert (chain.tip, chain.frontier, chain.behind(1)) == (1, 0, (3,))
+    assert (chain.tip, chain.frontier, chain.heights.behind(1)) == (1, 0, (3,))
 
     all_decide(chain, 1, (3,))
 
-    assert (chain.tip, chain.frontier, chain.behind(1)) == (1, 1, ())
+    assert (chain.tip, chain.frontier, chain.heights.behind(1)) == (1, 1, ())
 
 
 def test_nobody_waits_for_a_replica_that_is_down() -> None:
@@ -36,7 +36,7 @@ def test_nobody_waits_for_a_replica_that_is_down() -> None:
     chain.went_down(3)
 
     assert chain.frontier == 1
-    assert chain.everybody_reached(1)
+    assert chain.heights.everybody_reached(1)
 
 
 def test_a_replica_that_is_back_is_waited_for_again_and_the_frontier_never_goes_back() -> None:
@@ -47,7 +47,7 @@ def test_a_replica_that_is_back_is_waited_for_again_and_the_frontier_never_goes_
     chain.came_up(3)
 
     assert chain.frontier == 3
-    assert not chain.everybody_reached(3)
+    assert not chain.heights.everybody_reached(3)
 
     all_decide(chain, 4, (0, 1, 2))
 
@@ -77,8 +77,8 @@ def test_a_height_that_nobody_is_left_to_reach_was_not_reached() -> None:
     for replica in range(4):
         chain.went_down(replica)
 
-    assert not chain.everybody_reached(2)
-    assert not ChainWatch(FOUR, ()).everybody_reached(1)
+    assert not chain.heights.everybody_reached(2)
+    assert not ChainWatch(FOUR, ()).heights.everybody_reached(1)
 
 
 def test_two_outputs_at_one_height_are_a_fork_at_the_moment_of_the_second() -> None:
@@ -116,7 +116,7 @@ def test_a_fork_is_found_although_the_other_side_was_down_meanwhile() -> None:
     chain.went_down(3)
     for height in range(1, 50):
         all_decide(chain, height, (0, 1, 2))
-        chain.forget()
+        chain.forget(chain.frontier)
     chain.came_up(3)
     chain.decided(3, decide(1, "b"), 99)
 
@@ -182,7 +182,7 @@ def test_what_everybody_has_behind_them_is_forgotten() -> None:
     chain = watch()
     for height in range(1, 1_001):
         all_decide(chain, height)
-        chain.forget()
+        chain.forget(chain.frontier)
 
     assert kept(chain) == 0
 
@@ -192,7 +192,7 @@ def test_what_a_replica_that_will_be_back_may_still_decide_is_remembered() -> No
     chain.went_down(3)
     for height in range(1, 101):
         all_decide(chain, height, (0, 1, 2))
-        chain.forget()
+        chain.forget(chain.frontier)
 
     assert chain.at(1) is not None
 
@@ -202,6 +202,6 @@ def test_a_replica_that_is_gone_for_good_keeps_nothing_alive() -> None:
     chain.went_down(3, for_good=True)
     for height in range(1, 101):
         all_decide(chain, height, (0, 1, 2))
-        chain.forget()
+        chain.forget(chain.frontier)
 
     assert kept(chain) == 0

@@ -8,6 +8,7 @@ from consensus.pbft.messages import NewView, Prepare
 from consensus.protocol import Adopt, Block, Halt, Pair
 from consensus.quorum import QuorumSystem
 from lastbit.observation import FAILURES_KEPT_MAX, Observation
+from lastbit.protocols import PROTOCOLS
 
 QUORUM = QuorumSystem.equal(4)
 
@@ -21,7 +22,7 @@ class Watched:
         self.observation = Observation(
             QUORUM,
             honest,
-            kind=PBFT,
+            kind=PROTOCOLS["pbft"],
             compares_later=False,
             now_ns=lambda: now_ns,
             record=self.records.append,

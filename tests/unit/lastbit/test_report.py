@@ -72,7 +72,9 @@ def a_result(**changes: Any) -> Result:
         model_sha256="5" * 64,
         form="bytes",
         divergence="dial 1e-4 per prompt",
-        heights=Heights(target=100_000, committed=8_112, unanimous=8_112, with_dissent=0, skipped=0),
+        heights=Heights(
+            target=100_000, committed=8_112, unanimous=8_112, with_dissent=0, skipped=0, ordered=8_112, certified=8_112
+        ),
         agreement_failures=1,
         retries=0,
         view_changes=0,
@@ -132,7 +134,7 @@ def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
 
 
 def test_empty_blocks_are_not_passed_off_as_agreement() -> None:
-    heights = Heights(target=200, committed=200, unanimous=2, with_dissent=0, skipped=198)
+    heights = Heights(target=200, committed=200, unanimous=2, with_dissent=0, skipped=198, ordered=200, certified=200)
     report = str(render(a_result(heights=heights)))
     assert "200 heights: 2 unanimous, 0 with dissent, 198 skipped, with an empty block" in report
 

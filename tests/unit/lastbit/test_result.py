@@ -81,7 +81,7 @@ def a_result(**changes: Any) -> Result:
         model_sha256="c" * 64,
         form="bytes",
         divergence=None,
-        heights=Heights(target=9, committed=2, unanimous=2, with_dissent=0, skipped=0),
+        heights=Heights(target=9, committed=2, unanimous=2, with_dissent=0, skipped=0, ordered=2, certified=2),
         agreement_failures=1,
         retries=0,
         view_changes=0,

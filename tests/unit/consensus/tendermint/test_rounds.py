@@ -14,6 +14,7 @@ from support.tendermint_solo import TendermintSolo
 
 from consensus.behaviours import Behaviour, EquivocatingLeader
 from consensus.protocol import Block, Broadcast, CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
+from consensus.tendermint.certificates import CERTIFICATES_KEPT, CERTIFICATES_SENT_MAX
 from consensus.tendermint.messages import (
     NO_OUTPUT,
     CommitCertificate,
@@ -24,7 +25,8 @@ from consensus.tendermint.messages import (
     Sync,
     Value,
 )
-from consensus.tendermint.replica import CERTIFICATES_KEPT, CERTIFICATES_SENT_MAX, EARLY_MAX, ROUNDS_AHEAD, ROUNDS_KEPT
+from consensus.tendermint.replica import EARLY_MAX
+from consensus.tendermint.voting import ROUNDS_AHEAD, ROUNDS_KEPT
 
 
 def next_round(solo: TendermintSolo, round_: int, height: int = 1) -> None:
@@ -314,7 +316,7 @@ def test_who_lags_is_given_certificates_and_executes_what_they_decide() -> None:
         assert solo.protocol.decided == height
         solo.executed(solo.block(height))
     assert [decide.block.height for decide in solo.of(Decide)] == [1, 2, 3]
-    assert solo.protocol._backlog == {}
+    assert solo.protocol._certificates.ahead == {}
 
 
 def test_a_decided_block_that_is_being_executed_is_not_executed_twice() -> None:
@@ -405,7 +407,7 @@ def test_a_certificate_without_two_thirds_decides_nothing(voters: tuple[int, ...
 def test_certificates_of_far_heights_are_not_kept() -> None:
     solo = TendermintSolo()
     solo.hear(solo.certificates(*range(2, 100)))
-    assert list(solo.protocol._backlog) == list(range(2, CERTIFICATES_SENT_MAX + 1))
+    assert list(solo.protocol._certificates.ahead) == list(range(2, CERTIFICATES_SENT_MAX + 1))
 
 
 def test_who_asks_is_told_what_it_lacks_and_nothing_else() -> None:
@@ -439,7 +441,7 @@ def test_who_asks_in_an_earlier_round_is_told_of_it_and_of_how_the_present_one_c
 def test_certificates_are_kept_for_so_many_heights_and_no_more() -> None:
     solo = TendermintSolo(blocks=CERTIFICATES_KEPT + 10)
     solo.decide(*range(1, CERTIFICATES_KEPT + 10))
-    assert len(solo.protocol._certificates) == CERTIFICATES_KEPT
+    assert len(solo.protocol._certificates.decided) == CERTIFICATES_KEPT
 
 
 def test_a_replica_cut_off_for_long_catches_up() -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from consensus.tendermint.messages import Precommit, Prevote, Vote
 from consensus.tendermint.vote_keeper import (
     EVIDENCE_MAX,
     RECEIVED_MAX,
     Tally,
     Threshold,
-    Vote,
     VoteKeeper,
-    VoteType,
     two_thirds,
 )
 
 A, B = b"a", b"b"
-PREVOTE, PRECOMMIT = VoteType.PREVOTE, VoteType.PRECOMMIT
 
 
 class Told:
@@ -25,8 +23,8 @@ class Told:
     def __init__(self, *weights: int) -> None:
         self.keeper = VoteKeeper(two_thirds(weights))
 
-    def add(self, validator: int, value: bytes | None, *, kind: VoteType = PREVOTE, round_: int = 0, at: int = 0):  # type: ignore[no-untyped-def]
-        return self.keeper.add(Vote(validator, kind, round_, value), current_round=at)
+    def add(self, validator: int, value: bytes | None, *, kind: type[Vote] = Prevote, round_: int = 0, at: int = 0):  # type: ignore[no-untyped-def]
+        return self.keeper.add(kind(validator, 1, round_, value), current_round=at)
 
 
 @pytest.mark.parametrize("total", range(1, 200))
@@ -38,23 +36,23 @@ def test_a_quorum_is_the_smallest_weight_above_two_thirds(total: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "tally"),
     [
-        (PREVOTE, A, Threshold(Tally.POLKA_VALUE, 0, A)),
-        (PREVOTE, None, Threshold(Tally.POLKA_NIL, 0)),
-        (PRECOMMIT, A, Threshold(Tally.PRECOMMIT_VALUE, 0, A)),
-        (PRECOMMIT, None, Threshold(Tally.PRECOMMIT_ANY, 0)),
+        (Prevote, A, Threshold(Tally.POLKA_VALUE, 0, A)),
+        (Prevote, None, Threshold(Tally.POLKA_NIL, 0)),
+        (Precommit, A, Threshold(Tally.PRECOMMIT_VALUE, 0, A)),
+        (Precommit, None, Threshold(Tally.PRECOMMIT_ANY, 0)),
     ],
 )
-def test_two_thirds_for_one_value_are_told_once(kind: VoteType, value: bytes | None, tally: Threshold) -> None:
+def test_two_thirds_for_one_value_are_told_once(kind: type[Vote], value: bytes | None, tally: Threshold) -> None:
     told = Told(1, 1, 1, 1)
     assert [told.add(validator, value, kind=kind) for validator in range(4)] == [None, None, tally, None]
 
 
-@pytest.mark.parametrize(("kind", "tally"), [(PREVOTE, Tally.POLKA_ANY), (PRECOMMIT, Tally.PRECOMMIT_ANY)])
-def test_two_thirds_that_disagree_are_told_and_what_they_agree_on_later_too(kind: VoteType, tally: Tally) -> None:
+@pytest.mark.parametrize(("kind", "tally"), [(Prevote, Tally.POLKA_ANY), (Precommit, Tally.PRECOMMIT_ANY)])
+def test_two_thirds_that_disagree_are_told_and_what_they_agree_on_later_too(kind: type[Vote], tally: Tally) -> None:
     told = Told(1, 1, 1, 1)
     values = [A, B, A, A]
     found = [told.add(validator, value, kind=kind) for validator, value in enumerate(values)]
-    one = Tally.POLKA_VALUE if kind is PREVOTE else Tally.PRECOMMIT_VALUE
+    one = Tally.POLKA_VALUE if kind is Prevote else Tally.PRECOMMIT_VALUE
     assert found == [None, None, Threshold(tally, 0), Threshold(one, 0, A)]
 
 
@@ -66,7 +64,7 @@ def test_exactly_two_thirds_are_not_enough_and_weight_counts_not_heads() -> None
 
 def test_prevotes_precommits_and_rounds_are_counted_apart() -> None:
     told = Told(1, 1, 1, 1)
-    assert [told.add(0, A), told.add(1, A), told.add(2, A, kind=PRECOMMIT), told.add(2, A, round_=1, at=1)] == [
+    assert [told.add(0, A), told.add(1, A), told.add(2, A, kind=Precommit), told.add(2, A, round_=1, at=1)] == [
         None
     ] * 4
 
@@ -75,7 +73,7 @@ def test_more_than_a_third_in_a_later_round_are_told_each_time_and_before_anythi
     told = Told(1, 1, 1)
     skip = Threshold(Tally.SKIP, 4)
     assert told.add(0, A, round_=4) is None, "exactly a third"
-    assert told.add(1, B, kind=PRECOMMIT, round_=4) == skip
+    assert told.add(1, B, kind=Precommit, round_=4) == skip
     assert told.add(2, A, round_=4) == skip
     assert told.add(1, A, round_=4) == skip, "a polka, and yet the round is to begin first"
     assert told.add(1, A, round_=4, at=4) == Threshold(Tally.POLKA_VALUE, 4, A), "not told before"
@@ -83,7 +81,9 @@ def test_more_than_a_third_in_a_later_round_are_told_each_time_and_before_anythi
 
 def test_one_validator_that_says_much_in_a_later_round_is_no_third() -> None:
     told = Told(1, 1, 1, 1)
-    assert [told.add(0, value, kind=kind, round_=4) for kind in VoteType for value in (A, B, None)] == [None] * 6
+    assert [told.add(0, value, kind=kind, round_=4) for kind in (Prevote, Precommit) for value in (A, B, None)] == [
+        None
+    ] * 6
 
 
 def test_a_second_vote_is_not_counted_but_kept_as_evidence() -> None:
@@ -93,15 +93,15 @@ def test_a_second_vote_is_not_counted_but_kept_as_evidence() -> None:
     told.add(0, B)
     told.add(1, B)
     assert told.add(2, B) == Threshold(Tally.POLKA_ANY, 0), "two for B, and not three"
-    first, second = Vote(0, PREVOTE, 0, A), Vote(0, PREVOTE, 0, B)
+    first, second = Prevote(0, 1, 0, A), Prevote(0, 1, 0, B)
     assert told.keeper.evidence == [(first, second)]
-    assert told.keeper.rounds[0].received[PREVOTE][:2] == [first, second]
+    assert told.keeper.rounds[0].contradicting == [second]
 
 
 def test_votes_of_two_types_or_rounds_are_no_equivocation() -> None:
     told = Told(1, 1, 1, 1)
     told.add(0, A)
-    told.add(0, B, kind=PRECOMMIT)
+    told.add(0, B, kind=Precommit)
     told.add(0, B, round_=1, at=1)
     told.add(0, A)
     assert told.keeper.evidence == []
@@ -113,4 +113,4 @@ def test_who_never_stops_contradicting_itself_fills_no_memory() -> None:
         for number in range(2 * RECEIVED_MAX):
             told.add(0, b"%d" % number, round_=round_, at=round_)
     assert len(told.keeper.evidence) == EVIDENCE_MAX
-    assert {len(votes.received[PREVOTE]) for votes in told.keeper.rounds.values()} == {RECEIVED_MAX}
+    assert {len(votes.contradicting) for votes in told.keeper.rounds.values()} == {RECEIVED_MAX - 1}

@@ -1,0 +1,309 @@
+"""One height being voted on: the rules applied to what is heard, by a replica that judges what is proposed.
+
+`rules.py` says what follows from an event; here it is found out which event there is, from proposals, votes and this
+replica's own outputs, and what the rule says is done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from consensus.machine import Machine
+from consensus.pbft.new_view import is_asked_for
+from consensus.protocol import Abandon, Block, BlockSource, Broadcast, CancelTimer, Execute, SetTimer
+from consensus.tendermint.config import TendermintConfig
+from consensus.tendermint.early import FarVotes
+from consensus.tendermint.events import (
+    Event,
+    InvalidProposal,
+    InvalidProposalWithPolka,
+    PolkaAny,
+    PolkaNil,
+    PrecommitAny,
+    ProposalReceived,
+    ProposalWithEarlierPolka,
+    ProposalWithPolka,
+    ProposalWithPrecommits,
+    RoundSkip,
+    StartRound,
+    ValueReady,
+)
+from consensus.tendermint.height_log import HeightLog
+from consensus.tendermint.messages import NO_OUTPUT, CommitCertificate, Precommit, Prevote, Proposal, Value, Vote
+from consensus.tendermint.round_state import (
+    NO_ROUND,
+    CastPrecommit,
+    CastPrevote,
+    DecideValue,
+    GetValue,
+    Propose,
+    Refused,
+    RoundState,
+    Schedule,
+    SkipTo,
+    Step,
+    Timeout,
+    ValueId,
+)
+from consensus.tendermint.rules import apply
+from consensus.tendermint.vote_keeper import Tally
+
+ROUNDS_AHEAD = 4
+"""Rounds after the current one whose messages are kept in full."""
+
+ROUNDS_KEPT = 8
+"""Rounds before the current one that are remembered."""
+
+
+class Voting(Machine, ABC):
+    """A replica at one height after another; who follows up on a decision begins the next.
+
+    Attributes:
+        id: its position in the quorum system's weights.
+        round_state: where it stands in the height that is voted on.
+    """
+
+    def __init__(self, replica: int, config: TendermintConfig, source: BlockSource) -> None:
+        super().__init__()
+        self.id = replica
+        self.config = config
+        self.quorum = config.quorum
+        self.source = source
+        self.round_state = RoundState(height=0)
+        self._log = HeightLog(0, config.quorum)
+        self._is_voting = False
+        self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
+        self._executing: set[tuple[bytes, int]] = set()
+        self._scheduled: set[Timeout] = set()  # of this round
+        self._has_seen_polka = False  # line 36 has fired in this round
+        self._valid_polka: tuple[int, ...] = ()  # who prevoted the valid value in its round
+        self._far = FarVotes(config.quorum)
+        self._armed: tuple[Timeout | None, int, int] | None = None
+
+    @property
+    def view(self) -> int:
+        """The round of the height that is voted on."""
+        return max(self.round_state.round, 0)
+
+    @abstractmethod
+    def _conclude(self, certificate: CommitCertificate) -> None:
+        """The height is decided."""
+
+    @abstractmethod
+    def _keep_for_later(self, message: Proposal | Vote) -> None:
+        """A message is not of the height that is voted on."""
+
+    # --- rounds -------------------------------------------------------------------------------------------
+
+    def _look_at(self, height: int) -> None:
+        """Nothing is known of a height yet."""
+        self._executing.clear()
+        self.round_state = RoundState(height)
+        self._log = HeightLog(height, self.quorum)
+        self._far = FarVotes(self.quorum)
+        self._valid_polka = ()
+
+    def _start_round(self, round_: int) -> None:
+        self._scheduled = set()
+        self._has_seen_polka = False
+        state = self.round_state
+        self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
+        self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
+        for vote in self._far.take(round_ + ROUNDS_AHEAD):
+            self._log.votes.add(vote, round_)
+        self._consider_proposals()
+
+    def _feed(self, event: Event) -> None:
+        """Apply a rule, and do what it says."""
+        if isinstance(event, ProposalWithPolka):
+            self._has_seen_polka = True
+            self._valid_polka = self._log.polka_voters(self.round_state.round, event.value)
+        self.round_state, output = apply(self.round_state, event)
+        match output:
+            case Propose(round_, value, valid_round):
+                self._propose(round_, value, valid_round)
+            case GetValue():
+                self._offer_value()
+            case CastPrevote(round_, value):
+                self._vote(Prevote(self.id, self.round_state.height, round_, value))
+            case CastPrecommit(round_, value):
+                self._vote(Precommit(self.id, self.round_state.height, round_, value))
+            case DecideValue():
+                certificate = self._log.certificate()
+                assert certificate is not None, "a decision without a certificate"
+                self._conclude(certificate)
+            case Schedule(timeout):
+                self._scheduled.add(timeout)
+            case SkipTo(round_):
+                self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
+                self._start_round(round_)
+            case Refused(why):
+                raise AssertionError(f"{event} in {self.round_state}: {why}")
+
+    def _settle(self) -> None:
+        """Apply the rules until none has anything left to say."""
+        while self._is_voting and (event := self._next_event()) is not None:
+            self._feed(event)
+        self._arm()
+
+    def _next_event(self) -> Event | None:
+        """The first rule whose condition holds."""
+        certificate = self._log.certificate()
+        if certificate is not None:
+            return ProposalWithPrecommits(certificate.round, certificate.value.id)
+        step, round_, votes = self.round_state.step, self.round_state.round, self._log.votes
+        if step is Step.PROPOSE and (judged := self._judged_proposal()) is not None:
+            return judged
+        if step in (Step.PREVOTE, Step.PRECOMMIT) and (polka := self._new_polka()) is not None:
+            return polka
+        if step is Step.PREVOTE and votes.has(Prevote, round_, None):
+            return PolkaNil()
+        if step is Step.PREVOTE and Timeout.PREVOTE not in self._scheduled and votes.has_any(Prevote, round_):
+            return PolkaAny()
+        if Timeout.PRECOMMIT not in self._scheduled and votes.has_any(Precommit, round_):
+            return PrecommitAny()
+        return None
+
+    # --- proposals ----------------------------------------------------------------------------------------
+
+    def _offer_value(self) -> None:
+        """Propose the clients' block, if it is this replica's turn and it knows the digest that is to be stated."""
+        state = self.round_state
+        if self.config.proposer(state.height, state.round) != self.id or self._log.first_proposal(state.round):
+            return
+        block = self.source(state.height)
+        if block is None:
+            return
+        digest = self._own
+        if self.config.digest == "proposal":
+            digest = self._log.outputs.get(block.digest, {}).get(state.round)
+            if digest is None:
+                self._execute(block, state.round)
+                return
+        if digest is not None:
+            value = Value(block, digest)
+            self._log.values[value.id] = value
+            self._feed(ValueReady(value.id))
+
+    def _propose(self, round_: int, value: ValueId, valid_round: int) -> None:
+        polka = self._valid_polka if valid_round != NO_ROUND else ()
+        proposal = Proposal(self.id, round_, self._log.values[value], valid_round, polka)
+        self._emit(Broadcast(proposal))
+        self._log.add_proposal(proposal)
+        self._consider_proposals()
+
+    def _on_proposal(self, message: Proposal) -> None:
+        if message.height != self.round_state.height or not self._is_voting:
+            self._keep_for_later(message)
+            return
+        if self._is_near(message.round) and self._is_well_formed(message) and self._log.add_proposal(message):
+            self._consider_proposals()
+            self._settle()
+
+    def _is_near(self, round_: int) -> bool:
+        """Are messages of a round kept in full?"""
+        ahead = round_ - self.round_state.round
+        return -ROUNDS_KEPT <= ahead <= ROUNDS_AHEAD and round_ >= 0
+
+    def _is_well_formed(self, message: Proposal) -> bool:
+        """Is it the proposer's, and is there a polka of an earlier round where it says that there was one?"""
+        if message.sender != self.config.proposer(message.height, message.round):
+            return False
+        if message.valid_round == NO_ROUND:
+            return True
+        return 0 <= message.valid_round < message.round and self.quorum.is_quorum(message.polka)
+
+    def _consider_proposals(self) -> None:
+        """Execute what this round proposes: anew, unless it had a polka before and was executed then."""
+        round_ = self.round_state.round
+        for proposal in self._log.proposals.get(round_, ()):
+            block = proposal.value.block
+            known = self._log.outputs.get(block.digest, {})
+            is_known = round_ in known or (proposal.valid_round != NO_ROUND and known)
+            if not is_known and self._may_be_valid(proposal.value):
+                self._execute(block, round_)
+
+    def _may_be_valid(self, value: Value) -> bool:
+        """Is it what clients asked for, and does it state this replica's own output, as far as that is known?"""
+        if not is_asked_for(value.block, self.source):
+            return False
+        return self.config.digest == "proposal" or value.digest == self._own
+
+    def _is_valid(self, value: Value) -> bool:
+        """May this replica vote for a value? Where the output stands in the proposal, not before it was executed."""
+        if not self._may_be_valid(value):
+            return False
+        outputs = self._log.outputs.get(value.block.digest, {})
+        return self.config.digest == "next-header" or value.digest in outputs.values()
+
+    def _judged_proposal(self) -> Event | None:
+        """Lines 22 and 28: this round's proposal, once it can be judged."""
+        proposal = self._log.first_proposal(self.round_state.round)
+        if proposal is None:
+            return None
+        value = proposal.value
+        if self._may_be_valid(value) and (value.block.digest, proposal.round) in self._executing:
+            return None
+        has_polka, is_valid = proposal.valid_round != NO_ROUND, self._is_valid(value)
+        if has_polka:
+            return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
+        return ProposalReceived(value.id) if is_valid else InvalidProposal()
+
+    def _new_polka(self) -> Event | None:
+        """Line 36: a polka of this round for a valid proposal of this round, for the first time."""
+        round_ = self.round_state.round
+        value = None if self._has_seen_polka else self._log.polka(round_)
+        proposal = None if value is None else self._log.proposal_of(round_, value)
+        if value is None or proposal is None or not self._is_valid(proposal.value):
+            return None
+        return ProposalWithPolka(value)
+
+    def _execute(self, block: Block, round_: int) -> None:
+        if (block.digest, round_) not in self._executing:
+            self._executing.add((block.digest, round_))
+            self._emit(Execute(block, round_))
+
+    # --- votes --------------------------------------------------------------------------------------------
+
+    def _vote(self, vote: Vote) -> None:
+        self._emit(Broadcast(vote))
+        self._log.votes.add(vote, vote.round)
+
+    def _on_vote(self, vote: Vote) -> None:
+        state = self.round_state
+        if vote.height != state.height or not self._is_voting:
+            self._keep_for_later(vote)
+            return
+        if vote.round == state.round or self._is_near(vote.round):
+            told = self._log.votes.add(vote, state.round)
+            if told is None:
+                return
+            is_overtaken = told.tally is Tally.SKIP
+        else:
+            is_overtaken = vote.round > state.round and self._far.add(vote)
+        if is_overtaken:
+            self._feed(RoundSkip(vote.round))
+        self._settle()
+
+    # --- timer --------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Wait for what the state waits for: a timeout of this round, or messages that may be lost."""
+        awaited = self._awaited()
+        if awaited == self._armed:
+            return
+        self._armed = awaited
+        self._emit(CancelTimer() if awaited is None else SetTimer(self.config.timeout_of(awaited[2])))
+
+    def _awaited(self) -> tuple[Timeout | None, int, int] | None:
+        if not self._is_voting:
+            return None
+        state = self.round_state
+        timeout = None
+        if Timeout.PRECOMMIT in self._scheduled:
+            timeout = Timeout.PRECOMMIT
+        elif state.step is Step.PROPOSE:
+            timeout = Timeout.PROPOSE
+        elif state.step is Step.PREVOTE and Timeout.PREVOTE in self._scheduled:
+            timeout = Timeout.PREVOTE
+        return timeout, state.height, state.round
