@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from consensus.protocol import Block, Pair
 from consensus.quorum import QuorumSystem
+from lastbit.protocols.kind import ANY_BLOCK
 from replicas.replica import BlockAnswer
 
 
@@ -107,7 +108,7 @@ class Attempt:
             if group.block == block:
                 behind.setdefault(group.answer.digest, set()).update(group.replicas)
         for pair, voters in self.byzantine.items():
-            if pair.block == block.digest:
+            if pair.block in (block.digest, ANY_BLOCK):
                 behind.setdefault(pair.output, set()).update(voters)
         lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
         return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))

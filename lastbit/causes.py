@@ -15,7 +15,8 @@ The first question that answers "yes" names the cause; the others that do are to
 11. `minority-leader`: does the leader state an output that a quorum contradicts, so that nobody votes for it?
 12. `certification-behind`: are so many more heights ordered than certified that the protocol holds ordering back?
 13. `faulty-leader`: is the leader of the last view faulty?
-14. `leader-away`: is it down, cut off from those who could form a quorum, or has it halted itself?
+14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
+    and has halted itself.)
 15. `messages-lost`: does the network lose messages, so that votes may be missing?
 16. `unexplained`: none of these.
 """
@@ -108,7 +109,8 @@ def find_cause(facts: Facts) -> Cause:
     if not found:
         return Cause("unexplained", "none of the known causes fits; the trace holds every event")
     first, *others = found
-    return Cause(first.code, first.sentence, tuple(each.code for each in others))
+    codes = dict.fromkeys(each.code for each in others if each.code != first.code)
+    return Cause(first.code, first.sentence, tuple(codes))
 
 
 def _no_quorum_alive(facts: Facts) -> Cause | None:
@@ -248,7 +250,7 @@ def _leader_away(facts: Facts) -> Cause | None:
         if leader in facts.down:
             return Cause("leader-away", f"replica {leader}, which leads, is down")
         if leader in facts.halted_themselves:
-            return Cause("leader-away", f"replica {leader}, which leads, has halted itself")
+            return Cause("minority-halted", f"replica {leader}, which leads, was outvoted and has halted itself")
         if not any(leader in group for group in reachable):
             return Cause("leader-away", f"replica {leader}, which leads, is cut off from those who could form a quorum")
     return None

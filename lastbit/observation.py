@@ -199,14 +199,16 @@ class Observation:
         return None
 
     def telling_verdict(self, height: int) -> Verdict | None:
-        """On the attempt that tells why a height does not come: where outputs are compared later, the first height
-        above the certified ones on which honest replicas with a quorum of weight can be heard."""
-        if self._compares_later:
-            for uncertified in range(self.chain.certified.tip + 1, self.chain.tip + 1):
-                verdict = self.last_verdict(uncertified)
-                if verdict is not None and verdict.is_trial:
-                    return verdict
-        return self.last_verdict(height)
+        """On the attempt that tells why a height does not come: where outputs are compared later, at the first height
+        above the certified ones whose outputs are seen to split, or else at the first that enough have executed."""
+        if not self._compares_later:
+            return self.last_verdict(height)
+        uncertified = range(self.chain.certified.tip + 1, self.chain.tip + 1)
+        trials = [
+            verdict for each in uncertified if (verdict := self.last_verdict(each)) is not None and verdict.is_trial
+        ]
+        split = next((verdict for verdict in trials if not verdict.agreed), None)
+        return split or next(iter(trials), None) or self.last_verdict(height)
 
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""

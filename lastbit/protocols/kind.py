@@ -46,6 +46,15 @@ class Setup(NamedTuple):
     uncertified_max: int | None = None
 
 
+ANY_BLOCK = b""
+"""In the pair of a vote on an output: its block is the one that was decided, and no other."""
+
+
+def never_held_back(chain: Chain, delay_ns: int) -> int:  # noqa: ARG001
+    """Of a protocol that orders at full speed, or not at all."""
+    return 0
+
+
 class OutputVote(NamedTuple):
     """What a message says of an output: as part of which attempt its sender computed it."""
 
@@ -68,6 +77,8 @@ class ProtocolKind:
         delays_per_block: message delays from a proposal to the last word on its output, without computing.
         quorum: the quorum system that it asks for, given weights and the faulty weight tolerated.
         set_up: makes it ready for a chain, its times and quorum system.
+        held_back_ns: how long a block may wait at most because certification lags, given a slow delay.
+        orders_first: replicas execute a block once it is decided, and not before they vote.
         leader_states_output: what a leader proposes states an output of its own.
         new_view: the message that begins a view; None where rounds belong to a height and replicas move on alone.
         output_vote: what a message says of an output; None: nothing.
@@ -82,6 +93,8 @@ class ProtocolKind:
     delays_per_block: int
     quorum: Callable[[tuple[int, ...], int], QuorumSystem]
     set_up: Callable[[Chain, Timing, QuorumSystem, int], Setup]
+    held_back_ns: Callable[[Chain, int], int]
+    orders_first: bool
     leader_states_output: bool
     new_view: type[Message] | None
     output_vote: Callable[[Message], OutputVote | None]

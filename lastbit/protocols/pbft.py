@@ -8,7 +8,7 @@ from consensus.pbft import Pbft, PbftConfig
 from consensus.pbft.messages import KINDS, NewView, Prepare
 from consensus.protocol import Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup
+from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -45,6 +45,8 @@ PBFT = ProtocolKind(
     delays_per_block=3,  # pre-prepare, prepare, commit
     quorum=QuorumSystem,
     set_up=_set_up,
+    held_back_ns=never_held_back,
+    orders_first=False,
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,

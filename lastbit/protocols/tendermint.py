@@ -8,7 +8,7 @@ from consensus.protocol import Message
 from consensus.quorum import QuorumSystem
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import KINDS
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup
+from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -20,9 +20,11 @@ def _quorum(weights: tuple[int, ...], faulty_weight_max: int) -> QuorumSystem:
 
 
 def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Setup:  # noqa: ARG001 - nothing is drawn
+    assert chain.outvoted != "stay", "refused with the scenario"
     config = TendermintConfig(
         quorum=quorum,
         digest=chain.digest,
+        outvoted=chain.outvoted,
         timeout_ns=timing.timeout_ns,
         timeout_max_ns=timing.timeout_max_ns,
     )
@@ -48,6 +50,8 @@ TENDERMINT = ProtocolKind(
     delays_per_block=3,  # proposal, prevote, precommit
     quorum=_quorum,
     set_up=_set_up,
+    held_back_ns=never_held_back,
+    orders_first=False,
     leader_states_output=True,
     new_view=None,
     output_vote=_output_vote,

@@ -36,7 +36,7 @@ def faults_across(tables: Mapping[str, Any]) -> Iterator[Fault]:
     state: State | None = tables.get("state")
     if state is not None and (state.input is None) != (state.output is None):
         yield Fault("state", "names an input or an output alone; both, or none")
-    if state is not None and chain is not None and chain.pipeline > 1:
+    if state is not None and chain is not None and chain.pipeline > 1 and not chain.kind.orders_first:
         yield Fault("chain.pipeline", "several heights in flight, and state carries over from each to the next; 1")
     yield from _in_overrides(tables.get("replica", ()), chain)
     yield from in_crashes(tables.get("crash", ()), chain)
@@ -56,6 +56,12 @@ def _in_chain(chain: Chain) -> Iterator[Fault]:
                 f"{chain.watermark_window} heights are too few; at least {least}, so that the pipeline of "
                 f"{chain.pipeline} and a checkpoint every {chain.checkpoint_interval} heights fit in",
             )
+    if chain.certified_gap_slow >= chain.certified_gap_max:
+        yield Fault(
+            "chain.certified_gap_slow",
+            f"{chain.certified_gap_slow} is not below certified_gap_max, {chain.certified_gap_max}: blocks would stop "
+            "before they slow down",
+        )
     if chain.timeout_ms is not None and chain.timeout_cap_ms is not None and chain.timeout_cap_ms < chain.timeout_ms:
         yield Fault(
             "chain.timeout_cap_ms",

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from consensus.quorum import QuorumSystem
 from lastbit.protocols import PROTOCOLS, ProtocolKind
-from lastbit.scenario.base import REPLICAS_MAX, Duration, ReplicaId, Table, ns
+from lastbit.scenario.base import REPLICAS_MAX, Duration, Instant, ReplicaId, Table, ns
 from lastbit.scenario.faults import shown
 from lastbit.scenario.fields import (
     NS_PER_S,
@@ -46,7 +46,7 @@ class Chain(Table):
     weights: tuple[Annotated[int, Whole("a voting weight", low=1, high=10**12)], ...] | None = None
     faulty_max: Annotated[int, Whole("a weight that may be faulty")] | None = None
     quorum: Annotated[int, Whole("the weight of a quorum", low=1)] | None = None
-    protocol: Literal["pbft", "tendermint"] = "pbft"
+    protocol: Literal["pbft", "pbft-classic", "tendermint", "icp"] = "pbft"
     policy: Literal["halt", "retry", "skip"]
     outvoted: Literal["stay", "halt", "resync"]
     resync_ms: Duration | None = None
@@ -56,6 +56,12 @@ class Chain(Table):
     pipeline: Annotated[int, Whole("a number of heights in flight", low=1, high=10_000)] = 1
     checkpoint_interval: Annotated[int, Whole("a number of heights", low=1, high=10**6)] = 16
     watermark_window: Annotated[int, Whole("a number of heights", low=1, high=10**7)] | None = None
+    delta_bound_ms: Duration | None = None
+    epsilon_ms: Instant = 0.0
+    certified_gap_slow: Annotated[int, Whole("a number of heights", high=10**6)] = 3
+    certified_gap_max: Annotated[int, Whole("a number of heights", low=1, high=10**6)] = 70
+    cup_gap_max: Annotated[int, Whole("a number of heights", low=1, high=10**6)] = 130
+    cup_interval: Annotated[int, Whole("a number of heights", low=1, high=10**6)] = 500
     timeout_ms: Duration | None = None
     timeout_cap_ms: Duration | None = None
     stall_after_ms: Duration | None = None
@@ -101,6 +107,16 @@ class Chain(Table):
         if self.watermark_window is not None:
             return self.watermark_window
         return max(2 * self.checkpoint_interval, self.pipeline)
+
+    @property
+    def delta_bound_ns(self) -> int | None:
+        """ICC0's bound on the delay of a message; None: derived from the latency."""
+        return None if self.delta_bound_ms is None else ns(self.delta_bound_ms)
+
+    @property
+    def epsilon_ns(self) -> int:
+        """How long every replica waits before it notarizes."""
+        return ns(self.epsilon_ms)
 
     @property
     def timeout_ns(self) -> int | None:
