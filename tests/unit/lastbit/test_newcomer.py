@@ -9,6 +9,7 @@ from support.scenarios import scenario
 
 import lastbit
 from consensus.behaviours import EquivocatingVoter
+from lastbit.protocols import PROTOCOLS
 from lastbit.running import Prepared
 from lastbit.simulation import Simulation
 from simcore.trace import TraceWriter
@@ -21,10 +22,10 @@ def run(replica: int = 1, memory: str = "lost", until_ms: float = 400, **tables:
     return lastbit.run(scenario(crash=[crash], **tables))
 
 
-@pytest.mark.parametrize("protocol", ["pbft", "tendermint"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("replica", [0, 1])
 def test_a_replica_without_memory_catches_up_and_the_chain_completes(replica: int, protocol: str) -> None:
-    told = run(replica, chain={"protocol": protocol})
+    told = run(replica, chain={"protocol": protocol, "policy": PROTOCOLS[protocol].policies[0]})
 
     assert told.outcome == "completed"
     assert told.heights.committed == 20
