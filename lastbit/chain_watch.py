@@ -61,17 +61,24 @@ class Certified:
 class ChainWatch:
     """Follows the decisions of the honest replicas.
 
+    Args:
+        quorum: who weighs what.
+        honest: whose decisions count.
+        newcomers: those of them who will lose their memory. They may decide again what everybody has behind them, so
+            the digest of each height's state is kept to compare.
+
     Attributes:
         heights: how far everybody has decided.
         certified: how far everybody holds certificates of outputs that were compared later.
         forks: what must never be, in the order in which it was seen.
     """
 
-    def __init__(self, quorum: QuorumSystem, honest: Iterable[int]) -> None:
+    def __init__(self, quorum: QuorumSystem, honest: Iterable[int], newcomers: Iterable[int] = ()) -> None:
         self.heights = Frontier(honest)
         self.certified = Frontier(honest)
         self.forks: list[ForkSeen] = []
         self._quorum = quorum
+        self._newcomers = frozenset(newcomers)
         self._remembered = set(honest)  # who may still decide what is behind the others
         self._last_quorum: tuple[int, ...] | None = None
         self._forgotten = 0
@@ -95,11 +102,15 @@ class ChainWatch:
         self._check_quorum(replica, height, decide.output, decide.voters, now_ns)
         known = self._heights.get(height)
         if known is None:
+            if height <= self._forgotten:
+                self._decided_again(replica, height, decide.state, now_ns)
+                return
             known = self._heights[height] = Decided(decide, now_ns)
             self._states[height] = decide.state
         holders = known.holders.get(pair)
         if holders is not None:
-            holders.append(replica)
+            if not self._newcomers or replica not in holders:
+                holders.append(replica)
         else:
             known.holders[pair] = [replica]
         if holders is None and len(known.holders) > 1:
@@ -107,6 +118,11 @@ class ChainWatch:
             what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
             sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
             self._fork(height, now_ns, "two-decisions", what, sides)
+        self.heights.reach(replica, height)
+
+    def _decided_again(self, replica: int, height: int, state: bytes, now_ns: int) -> None:
+        """A newcomer decided what all others have behind them."""
+        self._compare_state(replica, height, state, now_ns, "decided another state than honest replicas did before it")
         self.heights.reach(replica, height)
 
     def certify(self, replica: int, certify: Certify, now_ns: int) -> None:
@@ -131,11 +147,15 @@ class ChainWatch:
 
     def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
         """An honest replica took the state after a height over from others."""
-        known = self._states.get(adopt.height)
-        if known is not None and known != adopt.state:
-            what = f"replica {replica} took over another state than the one that honest replicas decided"
-            self._fork(adopt.height, now_ns, "two-states", what, {known: [], adopt.state: [replica]})
+        what = "took over another state than the one that honest replicas decided"
+        self._compare_state(replica, adopt.height, adopt.state, now_ns, what)
         self.heights.reach(replica, adopt.height)
+
+    def _compare_state(self, replica: int, height: int, state: bytes, now_ns: int, what: str) -> None:
+        known = self._states.get(height)
+        if known is not None and known != state:
+            sides: dict[bytes, list[int]] = {known: [], state: [replica]}
+            self._fork(height, now_ns, "two-states", f"replica {replica} {what}", sides)
 
     def went_down(self, replica: int, *, for_good: bool = False) -> None:
         """A replica crashed: nobody waits for it until it is back."""
@@ -148,6 +168,11 @@ class ChainWatch:
         """A replica is back. The next height that all others reach waits for it."""
         self.heights.came_up(replica)
         self.certified.came_up(replica)
+
+    def began_anew(self, replica: int) -> None:
+        """A replica has lost its memory, and begins at the first height."""
+        self.heights.begin_anew(replica)
+        self.certified.begin_anew(replica)
 
     def halted_itself(self, replica: int) -> None:
         """A replica takes no further part."""
@@ -170,8 +195,9 @@ class ChainWatch:
         while self._forgotten < min(lowest, closed):
             self._forgotten += 1
             self._heights.pop(self._forgotten, None)
-            self._states.pop(self._forgotten, None)
-            self._certificates.pop(self._forgotten, None)
+            if not self._newcomers:
+                self._states.pop(self._forgotten, None)
+                self._certificates.pop(self._forgotten, None)
 
     def _fork(self, height: int, at_ns: int, kind: ForkKind, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())

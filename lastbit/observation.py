@@ -59,6 +59,7 @@ class Observation:
     Args:
         quorum: who weighs what.
         honest: the replicas that follow the protocol.
+        newcomers: those that will lose their memory.
         kind: the protocol.
         compares_later: outputs are compared after a height is decided.
         now_ns: tells the simulated time.
@@ -71,6 +72,7 @@ class Observation:
         quorum: QuorumSystem,
         honest: Iterable[int],
         *,
+        newcomers: Iterable[int] = (),
         kind: ProtocolKind,
         compares_later: bool,
         now_ns: Callable[[], int],
@@ -79,7 +81,7 @@ class Observation:
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
-        self.chain = ChainWatch(quorum, self.honest)
+        self.chain = ChainWatch(quorum, self.honest, self.honest.intersection(newcomers))
         self.tally = Tally()
         self.halts: list[Halt] = []
         self.halted_themselves: dict[int, Outvoted] = {}
@@ -177,6 +179,14 @@ class Observation:
         if replica in self.honest:
             self.chain.came_up(replica)
             self._executions.came_up(replica)
+
+    def began_anew(self, replica: int) -> None:
+        """A replica has lost its memory: it follows the protocol, and may contradict what it said before."""
+        if replica in self.honest:
+            for attempts in self._attempts.values():
+                for attempt in attempts.values():
+                    attempt.forget(replica)
+            self.chain.began_anew(replica)
 
     # --- what can be asked --------------------------------------------------------------------------------
 
