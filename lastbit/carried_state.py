@@ -51,7 +51,7 @@ class StateArchive:
 @lru_cache(maxsize=1024)  # replicas that agree extend equal states by equal answers, and share the object
 def extended(state: bytes, answer: BlockAnswer) -> BlockAnswer:
     """An answer that names the state that it leads to."""
-    return replace(answer, digest=sha256(b"lastbit state\0" + state + answer.digest).digest())
+    return replace(answer, state=sha256(b"lastbit state\0" + state + answer.digest).digest())
 
 
 class CarriedState:
@@ -87,7 +87,7 @@ class CarriedState:
         else:
             answer, tensor = self._feedback.answer_block(self._replica, block.requests, view, before.tensor)
         carried = extended(before.digest, answer)
-        state = State(carried.digest, tensor)
+        state = State(carried.named, tensor)
         self._archive.keep(state)
         if block.height <= self._decided:
             self._set(block.height, state)

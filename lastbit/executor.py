@@ -117,7 +117,7 @@ class Executor:
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)
         timer = self._world.call_at(done_ns, self._finish)
-        self._under_way.append(_Execution(timer, block, view, answer.digest))
+        self._under_way.append(_Execution(timer, block, view, answer.named))
 
     def _begin_next(self, block: Block, view: int) -> None:
         """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.
