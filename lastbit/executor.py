@@ -77,6 +77,11 @@ class Executor:
         for block, view in waiting:
             self.execute(block, view)
 
+    def adopt(self, height: int) -> None:
+        """All up to a height came from others."""
+        if self.carried is not None:
+            self.carried.adopt(height)
+
     def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
         """Drop what is being computed, and the own state for one of others; that takes time."""
         self.cancel()
