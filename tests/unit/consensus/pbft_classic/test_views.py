@@ -220,6 +220,13 @@ def test_a_certificate_without_a_quorum_moves_nobody() -> None:
     assert (solo.protocol.decided, solo.of(Adopt), solo.of(Decide)) == (0, [], [])
 
 
+def test_votes_of_others_in_a_sync_are_not_taken_on_its_sender_s_word() -> None:
+    solo = PbftClassicSolo()
+    solo.propose(1)
+    solo.hear(Sync(2, 0, None, (), None, tuple(Prepare(sender, 0, 1, solo[1].digest) for sender in (0, 1))))
+    assert solo.said(Commit) == []
+
+
 def test_a_replica_s_own_votes_are_said_once_more_to_who_asks() -> None:
     solo = PbftClassicSolo()
     solo.propose(1)
