@@ -266,3 +266,16 @@ def test_nothing_grows_with_the_heights() -> None:
     holds = [*vars(observation).values(), *vars(observation.chain).values()]
     holds += [getattr(observation.tally, name) for name in type(observation.tally).__slots__]
     assert max(len(held) for held in holds if isinstance(held, (dict, list, set))) <= 4
+
+
+def test_what_a_replica_voted_before_it_lost_its_memory_counts_beside_what_it_votes_after() -> None:
+    watched = Watched()
+    watched.execute(1, "aaab")
+    watched.observation.went_down(2)
+    watched.observation.came_up(2)
+    watched.observation.began_anew(2)
+    watched.execute(1, "..b.")
+    verdict = watched.observation.last_verdict(1)
+
+    assert verdict is not None
+    assert [line.replicas for line in verdict.ballot] == [(0, 1, 2), (2, 3)]
