@@ -520,7 +520,10 @@ class Icp(Machine):
 
     def _adopt(self, package: CatchUpPackage) -> None:
         """Take over from others what this replica has missed."""
-        if package.height <= self.certified or not package.holds(self.quorum):
+        if package.height <= self._catch_up.height or not package.holds(self.quorum):
+            return
+        if package.height <= self.certified:
+            self._take(package)
             return
         height = package.height
         self._certification.skip_to(height)
@@ -556,7 +559,7 @@ class Icp(Machine):
         return (self.id + 1 + self.height % others) % self.quorum.replicas
 
     def _status(self) -> Status:
-        return Status(self.id, self.height, self.decided, self.certified)
+        return Status(self.id, self.height, self.decided, self.certified, self._catch_up.height)
 
     def _ask_for(self, height: int, block: BlockId, voters: tuple[int, ...]) -> None:
         """Ask one of those who voted for a block for it; once until the next mark."""
@@ -596,7 +599,9 @@ class Icp(Machine):
         latest = self._catch_up.latest
         lacks_block = decided < self.decided and decided + 1 not in self._chain
         lacks_output = certified < self.certified and certified + 1 not in self._certification.certificates
-        if latest is not None and certified < latest.height and (lacks_block or lacks_output):
+        if latest is not None and message.package < latest.height <= certified:
+            package = latest
+        elif latest is not None and certified < latest.height and (lacks_block or lacks_output):
             package, certified = latest, latest.height
             decided = max(decided, latest.height)
         chain, finalized = self._chain.after(decided)

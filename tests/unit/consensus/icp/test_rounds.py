@@ -287,7 +287,7 @@ def test_after_a_timeout_without_an_end_everybody_is_asked() -> None:
     solo.wait_until(3 * UNIT - 1)
     assert solo.said(Status) == []
     solo.wait_until(6 * UNIT)
-    assert solo.said(Status) == [Status(solo.id, 1, 0, 0)] * 2
+    assert solo.said(Status) == [Status(solo.id, 1, 0, 0, 0)] * 2
 
 
 def test_past_the_last_block_rounds_go_on_only_until_it_is_final() -> None:
