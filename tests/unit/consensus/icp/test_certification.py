@@ -148,7 +148,7 @@ def test_a_minority_of_two_in_seven_resyncs() -> None:
 
 
 def test_three_in_seven_leave_nothing_certified_and_nobody_resyncs() -> None:
-    cluster = IcpCluster(icp(7), blocks=20, answer=drifting(1, 4, 5)).run(60_000 * MS)  # type: ignore[arg-type]
+    cluster = IcpCluster(icp(7), blocks=20, answer=drifting(1, 4, 5)).run(5_000 * MS)  # type: ignore[arg-type]
     cluster.check()
     assert all(node.certified == 1 for node in cluster.inner)  # type: ignore[attr-defined]
     assert cluster.resyncs == [[]] * 7
