@@ -510,12 +510,10 @@ class Icp(Machine):
             self._take(package)
 
     def _take(self, package: CatchUpPackage) -> None:
-        """A package up to which everything is certified here."""
+        """A package up to which everything is certified here; who has executed far less does not go on from there."""
         self._catch_up.take(package)
         if self._executed <= package.height - self.config.cup_interval:
-            self._resync(
-                package.output, package.height
-            )  # a whole interval behind in executing: do not go on from there
+            self._resync(package.output, package.height)
         self._forget()
 
     def _adopt(self, package: CatchUpPackage) -> None:
