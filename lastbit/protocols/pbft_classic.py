@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from consensus.pbft.messages import NewView
+from consensus.pbft.messages import Checkpoint, NewView, PrePrepare, Sync
 from consensus.pbft_classic import PbftClassic, PbftClassicConfig
-from consensus.pbft_classic.messages import KINDS
-from consensus.protocol import Message
+from consensus.pbft_classic.messages import KINDS, Commit, Prepare, ViewChange
+from consensus.protocol import Adopt, Certify, Decide, Message
 from consensus.quorum import QuorumSystem
 from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.votes import Vote, VoteRules, VotesOf, VotesSeen, own_votes
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -39,6 +41,33 @@ def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
     return None
 
 
+_VOTES: VotesOf = {
+    PrePrepare: lambda said: (Vote(said.height, ("proposal", said.view), said.block.digest),),
+    Prepare: lambda said: (Vote(said.height, ("prepare", said.view), said.block),),
+    Commit: lambda said: (Vote(said.height, ("commit", said.view), said.block),),
+    Checkpoint: lambda said: (Vote(said.height, ("checkpoint", 0), said.state, said.state.output),),
+    ViewChange: lambda said: own_votes(said, said.checkpoints, _VOTES),
+    Sync: lambda said: own_votes(said, said.votes, _VOTES),
+}
+
+
+def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[Collection[int]]:
+    yield seen.voters(decide.block.height, ("commit", decide.view), decide.block.digest)
+
+
+def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[Collection[int]]:
+    """A checkpoint names its own output, and stands for those below it by the digest of all that was executed."""
+    for height in seen.heights_from(certify.height):
+        for snapshot, voters in seen.ballot(height, ("checkpoint", 0)).items():
+            if height > certify.height or snapshot.output == certify.output:
+                yield voters
+
+
+def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[Collection[int]]:
+    votes = seen.ballot(adopt.height, ("checkpoint", 0))
+    return (voters for snapshot, voters in votes.items() if snapshot.chain == adopt.state)
+
+
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
     title="PBFT, ordering first",
@@ -54,4 +83,5 @@ PBFT_CLASSIC = ProtocolKind(
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
+    vote_rules=VoteRules(_VOTES, _behind_decision, _behind_output, _behind_state),
 )
