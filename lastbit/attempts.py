@@ -43,7 +43,8 @@ class Attempt:
         groups: the honest replicas by what they executed and answered, mostly one group. Replicas that are handed one
             object share a group; equal objects may stand in several.
         done_ns: when each honest replica has its answer; before that it has not voted.
-        byzantine: for each pair that a Byzantine replica voted for, who did. One may stand behind several.
+        byzantine: for each pair that a Byzantine replica voted for, or one that has lost its memory since, who did. One
+            may stand behind several.
     """
 
     view: int
@@ -75,6 +76,12 @@ class Attempt:
         if self.done_ns.get(replica, now_ns) > now_ns:
             del self.done_ns[replica]
             self.groups = _without(self.groups, {replica})
+
+    def forget(self, replica: int) -> None:
+        """A replica lost its memory: what it voted is out, and it may contradict that now, as a faulty one may."""
+        for block, answer, who in self.groups:
+            if replica in who:
+                self.byzantine.setdefault(Pair(block.digest, answer.digest), set()).add(replica)
 
     def judge(self, quorum: QuorumSystem) -> Verdict | None:
         """What came of it, for the block that most honest weight executed; None where nobody honest executed any."""

@@ -60,17 +60,23 @@ class Certified:
 class ChainWatch:
     """Follows the decisions of the honest replicas.
 
+    Args:
+        honest: whose decisions count.
+        newcomers: those of them who will lose their memory. They may decide again what everybody has behind them, so
+            the digest of each height's state is kept to compare.
+
     Attributes:
         heights: how far everybody has decided.
         certified: how far everybody holds certificates of outputs that were compared later.
         forks: what must never be, in the order in which it was seen.
-        forgotten: the height up to which nothing is known any more.
+        forgotten: the height up to which decisions are remembered no more.
     """
 
-    def __init__(self, honest: Iterable[int]) -> None:
+    def __init__(self, honest: Iterable[int], newcomers: Iterable[int] = ()) -> None:
         self.heights = Frontier(honest)
         self.certified = Frontier(honest)
         self.forks: list[ForkSeen] = []
+        self._newcomers = frozenset(newcomers)
         self._remembered = set(honest)  # who may still decide what is behind the others
         self.forgotten = 0
         self._heights: dict[int, Decided] = {}
@@ -92,19 +98,20 @@ class ChainWatch:
         """An honest replica decided the next height."""
         height = decide.block.height
         self.heights.reach(replica, height)
-        if height <= self.forgotten:
-            return  # it has lost its memory, and comes by here again
-        known = self._heights.get(height)
-        if known is None:
-            known = self._heights[height] = Decided(decide, now_ns)
-        self._compare_decision(replica, decide, known, now_ns)
-        self._compare_state(replica, height, decide.state, "decided", now_ns)
+        if height > self.forgotten:
+            known = self._heights.get(height)
+            if known is None:
+                known = self._heights[height] = Decided(decide, now_ns)
+            self._compare_decision(replica, decide, known, now_ns)
+        what = "decided another state than honest replicas did before it"
+        self._compare_state(replica, height, decide.state, now_ns, what)
 
     def _compare_decision(self, replica: int, decide: Decide, known: Decided, now_ns: int) -> None:
         pair = Pair(decide.block.digest, decide.output)
         holders = known.holders.get(pair)
         if holders is not None:
-            holders.append(replica)
+            if not self._newcomers or replica not in holders:
+                holders.append(replica)
             return
         known.holders[pair] = [replica]
         if len(known.holders) > 1:
@@ -117,12 +124,11 @@ class ChainWatch:
         """An honest replica holds a certificate for the output of a height."""
         height, output = certify.height, certify.output
         self.certified.reach(replica, max(height, self.certified.of(replica)))
-        if height <= self.forgotten:
-            return  # certified by the others before, and over
         known = self._certificates.get(height)
         if known is None:
-            self._certificates[height] = Certified(output, certify.voters, now_ns)
-            self._compare_taken(height, now_ns)
+            if height > self.forgotten:
+                self._certificates[height] = Certified(output, certify.voters, now_ns)
+                self._compare_taken(height, now_ns)
         elif known.output != output:
             sides = {known.output: list(known.voters), output: list(certify.voters)}
             self._fork(height, now_ns, "two-certificates", "two outputs of one height are certified", sides)
@@ -130,15 +136,18 @@ class ChainWatch:
     def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
         """An honest replica took the state after a height over from others."""
         self.heights.reach(replica, adopt.height)
-        if adopt.height > self.forgotten:
-            self._compare_state(replica, adopt.height, adopt.state, "took over", now_ns)
+        what = "took over another state than the one that honest replicas decided"
+        self._compare_state(replica, adopt.height, adopt.state, now_ns, what)
 
-    def _compare_state(self, replica: int, height: int, state: bytes, did: str, now_ns: int) -> None:
+    def _compare_state(self, replica: int, height: int, state: bytes, now_ns: int, what: str) -> None:
         """Where the chain has forked, all states above differ for that, and nobody need hear it again."""
-        known = self._states.setdefault(height, state)
-        if known != state and not self.forks:
-            what = f"replica {replica} {did} another state than the one that honest replicas have"
-            self._fork(height, now_ns, "two-states", what, {known: [], state: [replica]})
+        known = self._states.get(height)
+        if known is None:
+            if height > self.forgotten:
+                self._states[height] = state
+        elif known != state and not self.forks:
+            sides: dict[bytes, list[int]] = {known: [], state: [replica]}
+            self._fork(height, now_ns, "two-states", f"replica {replica} {what}", sides)
 
     def resynced(self, replica: int, resync: Resync, now_ns: int) -> None:
         """An honest replica took the output of a height, and the state that goes with it, over from others."""
@@ -174,6 +183,11 @@ class ChainWatch:
         self.heights.came_up(replica)
         self.certified.came_up(replica)
 
+    def began_anew(self, replica: int) -> None:
+        """A replica has lost its memory, and begins at the first height."""
+        self.heights.begin_anew(replica)
+        self.certified.begin_anew(replica)
+
     def halted_itself(self, replica: int) -> None:
         """A replica takes no further part."""
         self._remembered.discard(replica)
@@ -195,9 +209,10 @@ class ChainWatch:
         while self.forgotten < min(lowest, closed):
             self.forgotten += 1
             self._heights.pop(self.forgotten, None)
-            self._states.pop(self.forgotten, None)
-            self._certificates.pop(self.forgotten, None)
             self._taken.pop(self.forgotten, None)
+            if not self._newcomers:
+                self._states.pop(self.forgotten, None)
+                self._certificates.pop(self.forgotten, None)
 
     def _fork(self, height: int, at_ns: int, kind: ForkKind, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())

@@ -220,6 +220,8 @@ def predict_scenario(scenario: Scenario) -> Prediction | NoClosedForm:
         return NoClosedForm("a replica equivocates")
     if scenario.network.has_faults or scenario.crash:
         return NoClosedForm("messages are lost or late, or replicas are away, so not all execute each block")
+    if scenario.state is not None:
+        return NoClosedForm("state carries over, so blocks are not independent of those before")
     profiles = {spec.profile for spec in voting}
     if len(profiles) > 1:
         return NoClosedForm("replicas of different numeric profiles diverge by themselves, how often only a run shows")

@@ -12,6 +12,7 @@ from lastbit.attempts import Line, Verdict
 from lastbit.chain_watch import ForkSeen
 from lastbit.checking import ViolationSeen
 from lastbit.closed_forms import NoClosedForm, predict_scenario
+from lastbit.drift import predict_drift
 from lastbit.environment import current_environment, untested_versions
 from lastbit.fleet import Material
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
@@ -66,6 +67,7 @@ def conclude(
     end = {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
     trace_digest = _close_trace(simulation, ended, end, violation=violations, stall=stalls, fork=forks)
     prediction = predict_scenario(scenario)
+    drift = predict_drift(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
     return Result(
         scenario=scenario.name,
@@ -103,6 +105,7 @@ def conclude(
         halted_themselves=tuple(sorted(simulation.observation.halted_themselves)),
         prediction=None if isinstance(prediction, NoClosedForm) else prediction,
         reason=prediction.reason if isinstance(prediction, NoClosedForm) else None,
+        drift=None if isinstance(drift, NoClosedForm) else drift,
         rate=_rate(simulation, tally),
         stalls=stalls,
         simulated_ns=simulation.world.now_ns,

@@ -92,6 +92,11 @@ class Executor:
         self._under_way.clear()
         self._waiting.clear()
 
+    def forget(self, carried: CarriedState | None) -> None:
+        """Lose all that is remembered; `carried` begins anew."""
+        self.cancel()
+        self.carried = carried
+
     def restart(self) -> None:
         """Idle from now on."""
         self._busy_until_ns = self._world.now_ns

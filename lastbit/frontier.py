@@ -39,6 +39,10 @@ class Frontier:
         """A replica is back. The next height that all others reach waits for it."""
         self._away.discard(replica)
 
+    def begin_anew(self, replica: int) -> None:
+        """A replica has lost what it had reached."""
+        self._reached[replica] = 0
+
     def leave(self, replica: int) -> None:
         """A replica halted itself: nobody waits for it any more."""
         self._gone.add(replica)

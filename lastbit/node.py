@@ -134,6 +134,15 @@ class Node:
         else:
             self.start()
 
+    def begin_anew(self, protocol: ConsensusProtocol, carried: CarriedState | None) -> None:
+        """Come back with nothing remembered: a newcomer that asks the others what it missed."""
+        self.protocol = protocol
+        self.executor.forget(carried)
+        self.executor.restart()
+        self.start()
+        self.executor.cancel()  # what it began to execute as it started it asks for again
+        self.do(protocol.recover())
+
     def do(self, effects: Effects) -> None:
         """Make happen what the protocol asked for."""
         for effect in effects:

@@ -72,6 +72,7 @@ class Observation:
     Args:
         quorum: who weighs what.
         honest: the replicas that follow the protocol.
+        newcomers: those that will lose their memory.
         kind: the protocol.
         asked: the clients' block for a height; None past the last one.
         compares_later: outputs are compared after a height is decided.
@@ -85,6 +86,7 @@ class Observation:
         quorum: QuorumSystem,
         honest: Iterable[int],
         *,
+        newcomers: Iterable[int] = (),
         kind: ProtocolKind,
         asked: BlockSource,
         compares_later: bool,
@@ -94,7 +96,7 @@ class Observation:
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
-        self.chain = ChainWatch(self.honest)
+        self.chain = ChainWatch(self.honest, self.honest.intersection(newcomers))
         self.checkers = Checkers(quorum, self.honest, rules=kind.vote_rules, asked=asked, now_ns=now_ns)
         self.tally = Tally()
         self.halts: list[Halt] = []
@@ -201,9 +203,14 @@ class Observation:
             self.chain.came_up(replica)
             self._executions.came_up(replica)
 
-    def forgot(self, replica: int) -> None:
-        """A replica that was down comes back without its memory."""
-        self.checkers.forgot(replica)
+    def began_anew(self, replica: int) -> None:
+        """A replica has lost its memory: it follows the protocol, and may contradict what it said before."""
+        if replica in self.honest:
+            self.checkers.forgot(replica)
+            for attempts in self._attempts.values():
+                for attempt in attempts.values():
+                    attempt.forget(replica)
+            self.chain.began_anew(replica)
 
     # --- what can be asked --------------------------------------------------------------------------------
 

@@ -108,6 +108,13 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
         yield layout.row("not judged", f"{left} that honest replicas with a quorum of weight did not all execute")
     if result.heights.with_dissent or (result.prediction and result.prediction.dissent_probability):
         yield layout.row("dissent", _dissent(result))
+    if result.drift is not None:
+        lasts, finishes = result.drift.expected_blocks, result.drift.chance_to_finish
+        yield layout.row(
+            "drift",
+            f"closed form: stops at height {lasts:,.0f} on average, and gets to height {result.heights.target:,} with "
+            f"probability {wording.probability(finishes)}",
+        )
     if result.natural_divergence:
         requests = wording.counted(result.natural_divergence, "request")
         voted = f"{result.natural_divergence_voted:,} of them in what is voted on"

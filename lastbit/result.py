@@ -212,6 +212,18 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     dissent_probability: float
 
 
+class DriftPrediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What the closed form says of a chain whose replicas stay wrong once they were.
+
+    Args:
+        expected_blocks: the expected number of the first block that no quorum answers alike.
+        chance_to_finish: the probability that the target comes before that.
+    """
+
+    expected_blocks: float
+    chance_to_finish: float
+
+
 class Inferences(msgspec.Struct, frozen=True, kw_only=True):
     """Runs of the model: how many the replicas asked for, and how many were really made; equal ones are made once."""
 
@@ -308,6 +320,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         halted_themselves: the replicas that were outvoted and take no further part.
         prediction: the closed form; None where none holds.
         reason: why there is no prediction; None where there is one.
+        drift: where state carries over and nobody takes that of others over: how long the chain is expected to last.
         rate: first attempts that failed, with the interval.
         stalls: in order of time.
         simulated_ns: simulated time.
@@ -358,6 +371,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     halted_themselves: tuple[int, ...] = ()
     prediction: Prediction | None
     reason: str | None
+    drift: DriftPrediction | None = None
     rate: Rate
     stalls: tuple[Stall, ...]
     simulated_ns: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from consensus.behaviours import BEHAVIOURS
-from consensus.protocol import Block, Effects, Message
+from consensus.protocol import Block, ConsensusProtocol, Effects, Message
 from lastbit.attempts import Verdict
 from lastbit.carried_state import CarriedState, StateArchive
 from lastbit.causes import Facts, find_cause
@@ -77,6 +77,7 @@ class Simulation:
         self.observation = Observation(
             self.quorum,
             self.honest,
+            newcomers=[crash.replica for crash in crashes_of(scenario) if crash.memory_is_lost],
             kind=self.kind,
             asked=self.source,
             compares_later=self.setup.certified_at is not None,
@@ -85,13 +86,13 @@ class Simulation:
             progressed=self._progressed,
         )
         self.stalls = StallWatch(self.timing.stall_after_ns, self.timing.give_up_after_ns, self._diagnose)
-        receive: list[Callable[[Message], Effects]] = []
+        self._receive: list[Callable[[Message], Effects]] = []
         react: list[Callable[[Effects], None]] = []
         self.network: Network[Message, Effects] = Network(
             self.world,
             streams,
             trace.digest,
-            receive,
+            self._receive,
             react,
             replicas=len(replicas),
             kinds=len(self.kind.messages),
@@ -104,7 +105,7 @@ class Simulation:
         self.archive = StateArchive()
         self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]
-        receive.extend(node.protocol.receive for node in self.nodes)
+        self._receive.extend(node.protocol.receive for node in self.nodes)
         react.extend(node.do for node in self.nodes)
         self._progress = progress
         self.ended: Ended | None = None
@@ -190,12 +191,9 @@ class Simulation:
         return source
 
     def _node(self, replica: Replica, trace: TraceWriter) -> Node:
-        protocol = self.protocols[replica.id]
-        behaviour = self.behaviours[replica.id]
-        speaks = protocol if behaviour == "honest" else BEHAVIOURS[behaviour](protocol, replica.id, len(self.replicas))
         return Node(
             replica,
-            speaks,
+            self._speaking(replica.id),
             self.source,
             self.world,
             self.network,
@@ -206,6 +204,11 @@ class Simulation:
             carried=self._carried(replica),
         )
 
+    def _speaking(self, replica: int) -> ConsensusProtocol:
+        """The protocol of a replica as others hear it."""
+        protocol, behaviour = self.protocols[replica], self.behaviours[replica]
+        return protocol if behaviour == "honest" else BEHAVIOURS[behaviour](protocol, replica, len(self.replicas))
+
     def _carried(self, replica: Replica) -> CarriedState | None:
         state = self.scenario.state
         return None if state is None else CarriedState(replica, self.archive, feedback_of(state))
@@ -215,7 +218,8 @@ class Simulation:
         for crash in sorted(crashes_of(self.scenario), key=lambda crash: crash.from_ns):
             self.world.call_at(crash.from_ns, partial(self._crash, crash.replica, for_good=crash.until_ns is None))
             if crash.until_ns is not None:
-                self.world.call_at(crash.until_ns, partial(self._recover, crash.replica))
+                come_back = self._begin_anew if crash.memory_is_lost else self._recover
+                self.world.call_at(crash.until_ns, partial(come_back, crash.replica))
 
     def _crash(self, replica: int, *, for_good: bool) -> None:
         self.nodes[replica].crash()
@@ -224,6 +228,15 @@ class Simulation:
     def _recover(self, replica: int) -> None:
         self.observation.came_up(replica)
         self.nodes[replica].recover()
+
+    def _begin_anew(self, replica: int) -> None:
+        """A replica comes back without its memory."""
+        self.protocols[replica] = self.setup.replica(replica, self.source)
+        speaks = self._speaking(replica)
+        self._receive[replica] = speaks.receive
+        self.observation.came_up(replica)
+        self.observation.began_anew(replica)
+        self.nodes[replica].begin_anew(speaks, self._carried(self.replicas[replica]))
 
     # --- why it stands still ------------------------------------------------------------------------------
 

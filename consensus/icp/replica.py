@@ -255,10 +255,11 @@ class Icp(Machine):
 
     def _consider(self) -> None:
         """Make a block, notarize one, if it is time; then end the rounds that this ends."""
-        if self._is_active and not self._is_stopped:
+        if self._is_active:
             self._propose_if_due()
-            self._notarize_what_is_due()
-            self._end_rounds()
+            if not self._is_stopped:
+                self._notarize_what_is_due()
+                self._end_rounds()
 
     def _proposal_delay_ns(self, rank: int) -> int:
         return self.config.proposal_delay_ns(rank + self._is_past_the_end)  # the end is mostly final before that
@@ -420,7 +421,6 @@ class Icp(Machine):
                 return
             branch.append(proposal)
             height, block = height - 1, proposal.block.parent
-        self._finalized = None
         if block == self.state:  # else more than f are faulty: this replica has decided otherwise
             self._decide(branch[::-1], certificate)
 
@@ -442,6 +442,8 @@ class Icp(Machine):
 
     def _forget_rounds(self) -> None:
         self._rounds = {height: round_ for height, round_ in self._rounds.items() if height > self.decided}
+        if self._finalized is not None and self._finalized.height <= self.decided:
+            self._finalized = None
 
     def _execute_from(self, height: int) -> None:
         for each in range(height, self.decided + 1):
@@ -543,7 +545,7 @@ class Icp(Machine):
     def _jump_to(self, package: CatchUpPackage) -> None:
         """The chain up to a package was missed, and nobody has it any more."""
         self.decided, self.state = package.height, package.block
-        self._chain, self._covers, self._finalized = {}, {}, None
+        self._chain, self._covers = {}, {}
         self._emit(Adopt(package.height, package.block))
         self._resync(package.output, package.height)
         self._forget_rounds()

@@ -71,6 +71,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     ) -> None:
         super().__init__()
         self.id = replica
+        self.config = config
         self.quorum = config.quorum
         self.source = source
         self.view = 0
@@ -79,7 +80,6 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         self.state = state  # digest of the chain of decisions up to there
         self.stable = genesis
         self.halt_at: int | None = None
-        self._core = config
         self._slots: dict[int, SlotT] = {}
         self._checkpoints: CheckpointLog[State] = CheckpointLog(config.quorum)
         self._view_changes: ViewChangeLog[ChangeT] = ViewChangeLog(config.quorum)
@@ -124,9 +124,9 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     # --- proposals and decisions --------------------------------------------------------------------------
 
     def _propose(self) -> None:
-        if self._core.leader(self.view) != self.id:
+        if self.config.leader(self.view) != self.id:
             return
-        for height in range(self.decided + 1, min(self.decided + self._core.pipeline, self._high) + 1):
+        for height in range(self.decided + 1, min(self.decided + self.config.pipeline, self._high) + 1):
             block, slot = self.source(height), self._slot(height)
             if block is None or slot is None or not self.active:
                 return
@@ -139,7 +139,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         slot = self._voting_slot(message)
         if slot is None or slot.proposal is not None or slot.decision is not None:
             return  # one proposal for each height of a view, and what the view began with comes first
-        is_from_leader = message.sender == self._core.leader(self.view)
+        is_from_leader = message.sender == self.config.leader(self.view)
         if is_from_leader and message.height <= self._high and is_asked_for(message.block, self.source):
             self._accept(slot, message.block)
 
@@ -171,7 +171,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     @property
     def _high(self) -> int:
         """The highest height that this replica takes part in."""
-        return self.stable.height + self._core.watermark_window
+        return self.stable.height + self.config.watermark_window
 
     @abstractmethod
     def _new_slot(self, height: int) -> SlotT: ...
@@ -200,7 +200,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     def _on_checkpoint(self, vote: Checkpoint[State]) -> None:
         if vote.height <= self.stable.height:
             return
-        if vote.height > self.stable.height + self._core.watermark_window:
+        if vote.height > self.stable.height + self.config.watermark_window:
             self._ask_one_of(self._checkpoints.add_ahead(vote))
         elif stable := self._checkpoints.add(vote):
             self._stabilise(stable)
@@ -253,7 +253,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         votes: list[Vote] = []
         for _, slot in sorted(self._slots.items()):
             if slot.decision is None:
-                if slot.proposal is not None and self._core.leader(self.view) == self.id:
+                if slot.proposal is not None and self.config.leader(self.view) == self.id:
                     votes.append(PrePrepare(self.id, self.view, slot.proposal))
                 votes.extend(slot.votes_of(self.id, self.view))
         return tuple(votes)
@@ -314,7 +314,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
             self._emit(SetTimer(self._timeout_ns))
 
     def _on_view_change(self, message: ChangeT) -> None:
-        if not message.holds(self.quorum, self._core.watermark_window):
+        if not message.holds(self.quorum, self.config.watermark_window):
             return
         for vote in message.checkpoints:
             self._on_checkpoint(vote)
@@ -331,7 +331,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
             self._leave_for(view)
 
     def _begin_view_if_leading(self) -> None:
-        if self.active or self._core.leader(self.view) != self.id:
+        if self.active or self.config.leader(self.view) != self.id:
             return
         changes = self._view_changes.quorum_for(self.view)
         if changes is not None:
@@ -342,8 +342,8 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     def _on_new_view(self, message: NewView[ChangeT]) -> None:
         if message.view < self.view or (message.view == self.view and self.active):
             return
-        if message.sender == self._core.leader(message.view) and begins_view(
-            message.view, message.view_changes, self.quorum, self._core.watermark_window
+        if message.sender == self.config.leader(message.view) and begins_view(
+            message.view, message.view_changes, self.quorum, self.config.watermark_window
         ):
             self._begin_view(message)
 
@@ -373,9 +373,9 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     @property
     def _timeout_ns(self) -> int:
         if self._views_without_progress == 0:
-            return self._core.timeout_ns
+            return self.config.timeout_ns
         doublings = min(self._views_without_progress, 62)
-        return min(self._core.timeout_ns << doublings, self._core.timeout_max_ns)
+        return min(self.config.timeout_ns << doublings, self.config.timeout_max_ns)
 
     @property
     def _waits(self) -> bool:

@@ -56,9 +56,10 @@ from consensus.protocol import (
 class Pbft(PbftCore[Slot, bytes, ViewChange]):
     """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks."""
 
+    config: PbftConfig
+
     def __init__(self, replica: int, config: PbftConfig, source: BlockSource) -> None:
         super().__init__(replica, config, source, GENESIS, GENESIS.state)
-        self.config = config
         self._reproposals: dict[int, Reproposal] = {}  # of this view: nothing else may be voted for at these heights
         self._abandoned: set[int] = set()  # of this view
 

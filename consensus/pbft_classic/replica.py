@@ -62,9 +62,10 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         halt_at: the height at which this replica was outvoted, and halted.
     """
 
+    config: PbftClassicConfig
+
     def __init__(self, replica: int, config: PbftClassicConfig, source: BlockSource) -> None:
         super().__init__(replica, config, source, GENESIS, GENESIS.state.chain)
-        self.config = config
         self.executed_height = 0
         self.execution = GENESIS.state.execution
         self.certified = 0
@@ -83,15 +84,14 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
             return ()
         height = self.executed_height + 1
         slot = self._slots.get(height)
-        is_next = slot is not None and slot.decision is not None and slot.decision.block == block
-        if slot is None or slot.chain is None or not is_next:
-            return ()  # of a state that this replica has dropped
+        if slot is None or slot.chain is None or slot.decision is None or slot.decision.block != block:
+            return ()  # out of turn, or of a state that this replica has dropped
         self.executed_height, self.execution = height, next_state(self.execution, block.digest, output)
         snapshot = self._snapshots[height] = Snapshot(slot.chain, self.execution, output)
         if not block.is_empty:
             self._emit(Reply(block, output))
         if self.active:
-            self._restart_timer()  # C&L 4.5.2: what a replica waits for now is the next request
+            self._restart_timer()  # C&L 4.4: what a replica waits for now is the next request
         if height % self.config.checkpoint_interval == 0 and height > self._voted_up_to:
             self._voted_up_to = height
             self._vote_checkpoint(height, snapshot)
@@ -196,13 +196,13 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
 
     def _stabilise(self, stable: StableCheckpoint[Snapshot]) -> None:
         """A quorum stands at this height. This replica gets there by executing what it has ordered itself."""
-        if self.stable.height < stable.height <= self.executed_height:
-            self._compare(stable)
-        elif self.executed_height < stable.height <= self.decided:
-            if self._ahead is None or self._ahead.height < stable.height:
+        if stable.height > self.decided:
+            self._ask_one_of(stable.voters)
+        elif stable.height > self.executed_height:
+            if self._ahead is None or stable.height > self._ahead.height:
                 self._ahead = stable
-        else:
-            super()._stabilise(stable)
+        elif stable.height > self.stable.height:
+            self._compare(stable)
 
     def _compare(self, stable: StableCheckpoint[Snapshot]) -> None:
         """Is what this replica computed what a quorum did?"""

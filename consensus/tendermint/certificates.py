@@ -32,6 +32,11 @@ class CertificateLog:
         self.decided.pop(height - CERTIFICATES_KEPT, None)
 
     def since(self, height: int) -> tuple[CommitCertificate, ...]:
-        """What somebody lacks who has not decided this height: as much as one message takes."""
+        """What somebody lacks who has not decided this height: as much as one message takes, or the last one alone.
+
+        That one vouches for the state that it builds on, where the heights in between are kept no longer.
+        """
+        if self.decided and height < min(self.decided):
+            return (self.decided[max(self.decided)],)
         heights = range(height, height + CERTIFICATES_SENT_MAX)
         return tuple(self.decided[each] for each in heights if each in self.decided)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from consensus.quorum import QuorumSystem
+from consensus.tendermint.proposers import turns_of
 
 DigestPlace: TypeAlias = Literal["next-header", "proposal"]
 OutvotedPolicy: TypeAlias = Literal["halt", "resync"]
@@ -45,8 +46,8 @@ class TendermintConfig:
             raise ValueError(f"timeout_max_ns is {self.timeout_max_ns}; at least timeout_ns, {self.timeout_ns}")
 
     def proposer(self, height: int, round_: int) -> int:
-        """Who proposes: the replicas in turn, one further with each height and each round."""
-        return (height - 1 + round_) % self.quorum.replicas
+        """Who proposes: the replicas in turn, by weight, one further with each height and each round."""
+        return turns_of(self.quorum.weights).proposer(height - 1 + round_)
 
     def timeout_of(self, round_: int) -> int:
         """How long a step of a round is waited for, in ns."""

@@ -13,27 +13,32 @@ from consensus.quorum import QuorumSystem
 from consensus.tendermint.round_state import ValueId
 
 NO_OUTPUT = bytes(32)
-"""What the first header says of the height before it."""
+"""What the first header says of the output of the height before it."""
+
+GENESIS = bytes(32)
+"""The chain before the first height."""
 
 
 class Value(msgspec.Struct, frozen=True, gc=False):
-    """What is agreed on: a block, and the output digest in its header.
+    """What is agreed on: a block, and in its header an output digest and the chain that it goes on.
 
-    Whose output that is, the configuration says: that of the height before, or that of the block itself.
+    Whose output that is, the configuration says: that of the height before, or that of the block itself. A chain is
+    named by the last value on it. So the certificate of one height vouches for all heights before.
     """
 
     block: Block
     digest: bytes
+    parent: ValueId
 
     @property
     def id(self) -> ValueId:
         """What votes name."""
-        return _value_id(self.block.digest, self.digest)
+        return _value_id(self.block.digest, self.digest, self.parent)
 
 
 @lru_cache(maxsize=256)  # each vote of each replica asks for the same few
-def _value_id(block: bytes, digest: bytes) -> ValueId:
-    return sha256(b"lastbit value\0" + block + digest).digest()
+def _value_id(block: bytes, digest: bytes, parent: ValueId) -> ValueId:
+    return sha256(b"lastbit value\0" + block + digest + parent).digest()
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

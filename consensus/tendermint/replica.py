@@ -20,11 +20,10 @@ only the last is waited for: once two thirds have precommitted, nobody needs thi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from hashlib import sha256
 from typing import Any, ClassVar
 
 from consensus.protocol import (
+    Adopt,
     Block,
     BlockSource,
     Broadcast,
@@ -36,22 +35,25 @@ from consensus.protocol import (
     Resync,
     Send,
 )
-from consensus.tendermint.certificates import CERTIFICATES_SENT_MAX, CertificateLog
+from consensus.tendermint.certificates import CERTIFICATES_KEPT, CERTIFICATES_SENT_MAX, CertificateLog
 from consensus.tendermint.config import TendermintConfig
 from consensus.tendermint.early import EarlyMessages
 from consensus.tendermint.events import TimedOut
-from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Status, Sync, Vote
-from consensus.tendermint.round_state import ValueId
+from consensus.tendermint.messages import (
+    NO_OUTPUT,
+    CommitCertificate,
+    Precommit,
+    Prevote,
+    Proposal,
+    Signed,
+    Status,
+    Sync,
+    Vote,
+)
 from consensus.tendermint.voting import Voting
 
 EARLY_MAX = 16
 """Messages of heights to come that are kept of each sender: five rounds of one height."""
-
-
-@lru_cache(maxsize=64)  # all replicas of a run take the same steps
-def next_state(state: bytes, value: ValueId) -> bytes:
-    """The digest of the chain of decisions, one decision further."""
-    return sha256(state + value).digest()
 
 
 class Tendermint(Voting):
@@ -60,7 +62,6 @@ class Tendermint(Voting):
     Attributes:
         decided: the height up to which everything is decided.
         certified: the height up to which two thirds stand behind the outputs.
-        state: digest of the chain of decisions up to `decided`.
         halt_at: the height at which it was outvoted and stopped for good.
     """
 
@@ -68,7 +69,6 @@ class Tendermint(Voting):
         super().__init__(replica, config, source)
         self.decided = 0
         self.certified = 0
-        self.state = bytes(32)
         self.halt_at: int | None = None
         self._pending: CommitCertificate | None = None  # decided by others, and not executed here yet
         self._certificates = CertificateLog()
@@ -168,24 +168,27 @@ class Tendermint(Voting):
             self._execute_decided(certificate)
             return
         self._pending = None
-        if not agrees and self.config.outvoted == "halt":
+        if agrees or self.config.outvoted == "resync":
+            self._decide(certificate, agrees)
+        else:
             self.halt_at = value.block.height
             self._emit(Outvoted(value.block.height, certificate.round))
-            return
-        self.decided, self.state = value.block.height, next_state(self.state, value.id)
+
+    def _decide(self, certificate: CommitCertificate, agrees: bool) -> None:
+        value, round_, is_stated_here = certificate.value, certificate.round, self.config.digest == "proposal"
+        self.decided, self.state = certificate.height, value.id
         self._certificates.add(certificate)
-        output = value.digest
         if is_stated_here:
             self.certified = self.decided
+            self._emit(Decide(value.block, value.digest, round_, certificate.voters, self.state))
         else:
             self._certify_before(certificate)
-            if not agrees:
-                self._resync(self.certified, value.digest)
-            self._own = outputs.get(certificate.round) if agrees else None  # from the wrong state is from none
-            output = b""
-        self._emit(Decide(value.block, output, certificate.round, certificate.voters, self.state))
-        if is_stated_here and not agrees:
-            self._resync(self.decided, value.digest)
+        if not agrees:
+            self._resync(self.certified, value.digest)
+        if not is_stated_here:
+            self._emit(Decide(value.block, b"", round_, certificate.voters, self.state))
+            outputs = self._log.outputs.get(value.block.digest, {})
+            self._own = outputs.get(round_) if agrees else None  # what comes from the wrong state is no output
         if self._own is None:
             self._execute_decided(certificate)
         else:
@@ -217,14 +220,39 @@ class Tendermint(Voting):
     def _on_sync(self, message: Sync) -> None:
         for certificate in message.certificates:
             ahead = certificate.height - self.decided
-            if self.halt_at is None and 0 < ahead <= CERTIFICATES_SENT_MAX and certificate.holds(self.quorum):
+            if self.halt_at is not None or ahead <= 0 or not certificate.holds(self.quorum):
+                continue
+            if ahead <= CERTIFICATES_SENT_MAX:
                 self._certificates.ahead[certificate.height] = certificate
+            elif ahead > CERTIFICATES_KEPT:
+                self._adopt(certificate)
         next_one = self._certificates.ahead.get(self.decided + 1)
         if next_one is not None and self._own is not None and self._pending is None:
             self._conclude(next_one)
         for each in message.messages:
             self._HANDLERS[each.__class__](self, each)
         self._settle()
+
+    def _adopt(self, certificate: CommitCertificate) -> None:
+        """Take over the last state that a certificate vouches for: the heights before it are kept by nobody.
+
+        A header states the output of the height before: that height's state is taken, and the header's own height then
+        decided like any other.
+        """
+        value, height = certificate.value, certificate.height
+        self._is_voting = False
+        self._pending = None
+        self._certificates = CertificateLog()
+        if self.config.digest == "proposal":
+            self.decided, self.state, self._own = height, value.id, NO_OUTPUT
+            self._certificates.add(certificate)
+        else:
+            self.decided, self.state, self._own = height - 1, value.parent, value.digest
+            self._certificates.ahead[height] = certificate
+        self.certified = self.decided
+        self._emit(Adopt(self.decided, self.state))
+        self._resync(self.decided, value.digest)
+        self._begin_height()
 
     _HANDLERS: ClassVar[dict[type, Callable[[Tendermint, Any], None]]] = {
         Proposal: Voting._on_proposal,

@@ -29,7 +29,16 @@ from consensus.tendermint.events import (
     ValueReady,
 )
 from consensus.tendermint.height_log import HeightLog
-from consensus.tendermint.messages import NO_OUTPUT, CommitCertificate, Precommit, Prevote, Proposal, Value, Vote
+from consensus.tendermint.messages import (
+    GENESIS,
+    NO_OUTPUT,
+    CommitCertificate,
+    Precommit,
+    Prevote,
+    Proposal,
+    Value,
+    Vote,
+)
 from consensus.tendermint.round_state import (
     NO_ROUND,
     CastPrecommit,
@@ -60,6 +69,7 @@ class Voting(Machine, ABC):
 
     Attributes:
         id: its position in the quorum system's weights.
+        state: the chain of decisions so far, named by the last.
         round_state: where it stands in the height that is voted on.
     """
 
@@ -69,6 +79,7 @@ class Voting(Machine, ABC):
         self.config = config
         self.quorum = config.quorum
         self.source = source
+        self.state: ValueId = GENESIS
         self.round_state = RoundState(height=0)
         self._log = HeightLog(0, config.quorum)
         self._is_voting = False
@@ -181,7 +192,7 @@ class Voting(Machine, ABC):
                 self._execute(block, state.round)
                 return
         if digest is not None:
-            value = Value(block, digest)
+            value = Value(block, digest, self.state)
             self._log.values[value.id] = value
             self._feed(ValueReady(value.id))
 
@@ -224,8 +235,8 @@ class Voting(Machine, ABC):
                 self._execute(block, round_)
 
     def _may_be_valid(self, value: Value) -> bool:
-        """Is it what clients asked for, and does it state this replica's own output, as far as that is known?"""
-        if not is_asked_for(value.block, self.source):
+        """Is it what clients asked for, next on this chain, and with this replica's own output, as far as known?"""
+        if value.parent != self.state or not is_asked_for(value.block, self.source):
             return False
         return self.config.digest == "proposal" or value.digest == self._own
 

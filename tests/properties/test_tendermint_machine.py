@@ -188,7 +188,7 @@ class TendermintSteps(RuleBasedStateMachine):
         seen = [m for m in self.books.said() if isinstance(m, Proposal) and m.height == height]
         digests = sorted({m.value.digest for m in seen}) or [output("invented")]
         block = Block(height, () if empty else (height - 1,))
-        lie = Proposal(LIAR, round_, Value(block, data.draw(st.sampled_from(digests))), -1, ())
+        lie = Proposal(LIAR, round_, Value(block, data.draw(st.sampled_from(digests)), node.state), -1, ())
         with_polka = [m for m in seen if -1 < m.valid_round < round_]
         if with_polka and data.draw(st.booleans()):
             old = data.draw(st.sampled_from(with_polka))

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from support.cluster import ClientBlocks, output
 from support.tendermint_cluster import tendermint
 
 from consensus.protocol import Block, Broadcast, Effect, Message, Send
 from consensus.tendermint import Tendermint
-from consensus.tendermint.messages import NO_OUTPUT, CommitCertificate, Precommit, Prevote, Proposal, Sync, Value
+from consensus.tendermint.messages import (
+    GENESIS,
+    NO_OUTPUT,
+    CommitCertificate,
+    Precommit,
+    Prevote,
+    Proposal,
+    Sync,
+    Value,
+)
 
 E = TypeVar("E")
 M = TypeVar("M")
@@ -82,12 +92,16 @@ class TendermintSolo:
         return block
 
     def value(self, height: int = 1, before: str = "same") -> Value:
-        """The clients' block, and in its header the output of the height before."""
-        return Value(self.block(height), NO_OUTPUT if height == 1 else output(before))
+        """The clients' block on the chain of such, and in its header the output of the height before."""
+        if height == 1:
+            return Value(self.block(1), NO_OUTPUT, GENESIS)
+        is_next = height == self.protocol.decided + 1
+        parent = self.protocol.state if is_next else self.value(height - 1).id
+        return Value(self.block(height), output(before), parent)
 
     def empty(self, height: int = 1) -> Value:
         """Another value for the height."""
-        return Value(Block(height, ()), self.value(height).digest)
+        return replace(self.value(height), block=Block(height, ()))
 
     def certificates(self, *heights: int, voters: tuple[int, ...] = (0, 1, 2)) -> Sync:
         return Sync(0, tuple(CommitCertificate(0, self.value(height), voters) for height in heights), ())

@@ -145,3 +145,14 @@ def test_an_answer_that_the_dial_changed_is_no_natural_divergence() -> None:
     tried.add(1, block, answer("lie", truths=("y",), marked=(True,)), done_ns=0)
 
     assert list(naturally_divergent(tried, block)) == []
+
+
+def test_what_a_replica_voted_before_it_lost_its_memory_still_counts() -> None:
+    tried = attempt({0: "a", 1: "a", 2: "a", 3: "b"}, block=BLOCK)
+    tried.forget(2)
+    tried.add(2, BLOCK, answer("b"), done_ns=9)
+    verdict = tried.judge(FOUR)
+
+    assert verdict is not None
+    assert verdict.agreed
+    assert [line.replicas for line in verdict.ballot] == [(0, 1, 2), (2, 3)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from support.observing import decide, digest
 
-from consensus.protocol import Adopt, Block
+from consensus.protocol import Adopt, Block, Certify
 from lastbit.chain_watch import ChainWatch
 
 
@@ -178,3 +178,82 @@ def test_a_replica_that_is_gone_for_good_keeps_nothing_alive() -> None:
         chain.forget(chain.frontier)
 
     assert kept(chain) == 0
+
+
+def with_newcomer(heights: int) -> ChainWatch:
+    """All decided so many heights; then replica 3 lost its memory."""
+    chain = ChainWatch(range(4), newcomers=[3])
+    for height in range(1, heights + 1):
+        all_decide(chain, height)
+        chain.forget(height)
+    chain.went_down(3)
+    chain.came_up(3)
+    chain.began_anew(3)
+    return chain
+
+
+def test_a_replica_without_memory_may_decide_again_what_all_have_behind_them() -> None:
+    chain = with_newcomer(5)
+    before = (chain.frontier, chain.tip, len(chain._heights))
+
+    assert chain.heights.behind(5) == (3,)
+
+    for height in range(1, 6):
+        chain.decided(3, decide(height), 99)
+
+    assert chain.forks == []
+    assert (chain.frontier, chain.tip, len(chain._heights)) == before == (5, 5, 0)
+    assert chain.heights.everybody_reached(5)
+
+
+def test_the_next_height_waits_for_a_replica_without_memory() -> None:
+    chain = with_newcomer(5)
+    all_decide(chain, 6, (0, 1, 2))
+    chain.decided(3, decide(1), 99)
+
+    assert chain.frontier == 5
+
+    for height in range(2, 7):
+        chain.decided(3, decide(height), 99)
+
+    assert chain.frontier == 6
+
+
+def test_a_replica_without_memory_that_decides_otherwise_is_a_fork_however_late() -> None:
+    chain = with_newcomer(50)
+    chain.decided(3, replace(decide(2), state=digest("other history")), 99)
+
+    (fork,) = chain.forks
+    assert (fork.kind, fork.height) == ("two-states", 2)
+    assert fork.what == "replica 3 decided another state than honest replicas did before it"
+    assert fork.sides == ((decide(2).state, ()), (digest("other history"), (3,)))
+
+
+def test_a_replica_without_memory_that_adopts_another_state_is_a_fork_however_late() -> None:
+    chain = with_newcomer(50)
+    chain.adopted(3, Adopt(16, digest("elsewhere")), 99)
+
+    assert [(fork.kind, fork.height) for fork in chain.forks] == [("two-states", 16)]
+
+
+def test_who_decides_a_height_again_stands_behind_it_once() -> None:
+    chain = ChainWatch(range(4), newcomers=[3])
+    all_decide(chain, 1, (0, 3))
+    chain.began_anew(3)
+    chain.decided(3, decide(1), 50)
+    chain.decided(1, decide(1, "b"), 60)
+
+    (fork,) = chain.forks
+    assert fork.sides == ((digest("a"), (0, 3)), (digest("b"), (1,)))
+
+
+def test_a_certificate_that_all_have_behind_them_is_compared_with_what_a_newcomer_shows() -> None:
+    chain = ChainWatch(range(4), newcomers=[3])
+    all_decide(chain, 1)
+    for replica in range(4):
+        chain.certify(replica, Certify(1, digest("a"), (0, 1, 2)), 1)
+    chain.forget(1)
+    chain.began_anew(3)
+    chain.certify(3, Certify(1, digest("b"), (1, 2, 3)), 99)
+
+    assert [(fork.kind, fork.height) for fork in chain.forks] == [("two-certificates", 1)]

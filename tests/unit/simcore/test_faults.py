@@ -31,6 +31,33 @@ def test_a_replica_that_no_group_names_is_alone() -> None:
     assert split.reached_by(4, 0) == {4}
 
 
+def reached(split: Partition, time_ns: int) -> list[list[int]]:
+    """For each replica, whom it reaches."""
+    return [sorted(split.reached_by(replica, time_ns)) for replica in range(4)]
+
+
+def test_one_way_what_goes_from_an_earlier_group_to_a_later_one_is_lost_and_what_goes_back_is_not() -> None:
+    split = Partition(groups=groups({1}, {0, 3}, {2}), from_ns=0, until_ns=9, one_way=True)
+
+    assert reached(split, 0) == [[0, 1, 3], [1], [0, 1, 2, 3], [0, 1, 3]]
+
+
+def test_groups_that_move_move_by_one_replica_each_time_and_come_round() -> None:
+    split = Partition(groups=groups({0}, {1, 2, 3}), from_ns=10, until_ns=100, every_ns=5)
+
+    alone = [[replica for replica in range(4) if len(reached(split, at)[replica]) == 1] for at in range(10, 36, 5)]
+    assert alone == [[0], [1], [2], [3], [0], [1]]
+    assert reached(split, 14) == reached(split, 10)
+    assert reached(split, 15) == [[0, 2, 3], [1], [0, 2, 3], [0, 2, 3]]
+
+
+def test_groups_may_move_and_be_apart_one_way() -> None:
+    split = Partition(groups=groups({0}, {1, 2, 3}), from_ns=0, until_ns=100, every_ns=5, one_way=True)
+
+    assert reached(split, 0) == [[0], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
+    assert reached(split, 5) == [[0, 1, 2, 3], [1], [0, 1, 2, 3], [0, 1, 2, 3]]
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
@@ -42,6 +69,9 @@ def test_a_replica_that_no_group_names_is_alone() -> None:
         (lambda: Partition(groups=groups({0, 1}, {1}), from_ns=0, until_ns=1), r"replicas \[1\] stand in more"),
         (lambda: Partition(groups=groups({-2}), from_ns=0, until_ns=1), "replica -2"),
         (lambda: Partition(groups=groups({0}), from_ns=3, until_ns=2), "until_ns 2 is not after"),
+        (lambda: Partition(groups=groups({0}, {1}), from_ns=0, until_ns=1, every_ns=0), "every_ns 0 is no time"),
+        (lambda: Partition(groups=groups({0}, {2}), from_ns=0, until_ns=1, every_ns=1), "name every replica"),
+        (lambda: Partition(groups=groups({0}, {2}), from_ns=0, until_ns=1, one_way=True), "name every replica"),
     ],
 )
 def test_what_is_no_fault_is_refused(make: Callable[[], object], problem: str) -> None:

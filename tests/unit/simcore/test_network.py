@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pytest
+from support.wire import CONTENT, ROUND, Wire
 
 from simcore import rounds
 from simcore.faults import Crash, Partition
@@ -15,54 +15,6 @@ from simcore.network import Network
 from simcore.running_digest import GATHERED_MAX, RunningDigest, content_of
 from simcore.streams import Streams
 from simcore.world import World
-
-CONTENT = content_of(b"message")
-ROUND = (1, 0)
-
-
-class Wire:
-    """A network and all that arrived by it: (time, receiver, message)."""
-
-    def __init__(
-        self,
-        latency: Latency,
-        *,
-        replicas: int = 3,
-        loss: float = 0.0,
-        crashes: Sequence[Crash] = (),
-        partitions: Sequence[Partition] = (),
-    ) -> None:
-        self.world = World()
-        self.digest = RunningDigest()
-        self.arrived: list[tuple[int, int, Any]] = []
-        self.network: Network[Any, None] = Network(
-            self.world,
-            Streams(1),
-            self.digest,
-            [partial(self._arrive, receiver) for receiver in range(replicas)],
-            replicas=replicas,
-            kinds=2,
-            latency=latency,
-            loss=loss,
-            crashes=crashes,
-            partitions=partitions,
-        )
-
-    def _arrive(self, receiver: int, message: Any) -> None:
-        self.arrived.append((self.world.now_ns, receiver, message))
-
-    def broadcast(self, sender: int, message: Any = "m", round_key: tuple[int, int] = ROUND, kind: int = 0) -> None:
-        self.network.broadcast(sender, message, CONTENT, round_key, kind)
-
-    def send(self, sender: int, receiver: int, kind: int = 0) -> None:
-        self.network.send(sender, receiver, "m", CONTENT, ROUND, kind)
-
-    def run(self) -> list[tuple[int, int, Any]]:
-        self.world.run()
-        return self.arrived
-
-    def counts(self) -> tuple[int, int, int]:
-        return self.network.sent, self.network.delivered, self.network.lost
 
 
 def test_a_broadcast_reaches_everyone_but_its_sender_at_the_time_of_the_table() -> None:
@@ -243,6 +195,32 @@ def test_a_partition_stops_what_is_sent_while_it_holds_and_nothing_under_way() -
     ]  # fmt: skip
 
 
+def test_one_way_a_replica_is_heard_and_does_not_hear_or_the_other_way_round() -> None:
+    mute = Partition(groups=(frozenset({0}), frozenset({1, 2})), from_ns=0, until_ns=20, one_way=True)
+    wire = Wire(Constant(5), partitions=[mute])
+    wire.broadcast(0)
+    wire.broadcast(1)
+    assert [receiver for _, receiver, _ in wire.run()] == [0, 2]
+    assert wire.counts() == (4, 2, 2)
+
+
+def test_a_partition_that_moves_cuts_off_one_after_another() -> None:
+    moving = Partition(groups=(frozenset({0}), frozenset({1, 2})), from_ns=0, until_ns=40, every_ns=10)
+    wire = Wire(Constant(1), partitions=[moving])
+    wire.broadcast_at(0, 10, 20, 30, 40)
+    assert [(sent_ns, receiver) for _, receiver, sent_ns in wire.run()] == [(10, 2), (20, 1), (40, 1), (40, 2)]
+
+
+def test_who_reaches_whom_is_what_all_partitions_let_through() -> None:
+    both = Partition(groups=(frozenset({0, 1}), frozenset({2, 3})), from_ns=0, until_ns=20)
+    mute = Partition(groups=(frozenset({0}), frozenset({1, 2, 3})), from_ns=10, until_ns=30, one_way=True)
+    network = Wire(Constant(5), replicas=4, partitions=[both, mute]).network
+
+    assert [sorted(network.reached_by(0, at)) for at in (0, 10, 20, 30)] == [[0, 1], [0], [0], [0, 1, 2, 3]]
+    assert [sorted(network.reached_by(2, at)) for at in (0, 10, 20, 30)] == [[2, 3], [2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
+    assert (network.reaches(1, 0, 10), network.reaches(0, 1, 10)) == (True, False)
+
+
 def test_a_broadcast_that_nobody_receives_is_only_lost() -> None:
     wire = Wire(Constant(5), crashes=[Crash(replica=1, from_ns=0), Crash(replica=2, from_ns=0)])
     wire.broadcast(0)
@@ -280,6 +258,10 @@ def test_the_digest_covers_when_what_and_to_whom() -> None:
         (
             {"partitions": [Partition(groups=(frozenset({0, 7}),), from_ns=0, until_ns=1)]},
             "names replica 7, and the last is 2",
+        ),
+        (
+            {"partitions": [Partition(groups=(frozenset({0, 1}),), from_ns=0, until_ns=1, one_way=True)]},
+            "moves or is one way names all replicas, 0 to 2",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.cluster import MS, output
 from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
@@ -177,7 +178,7 @@ def test_who_is_outvoted_and_takes_the_state_over_goes_on(digest: str, minority:
 def resyncing(digest: str = "next-header") -> tuple[TendermintSolo, list[object]]:
     """Outvoted at height 1, and what it said at that moment."""
     solo = TendermintSolo(digest=digest, outvoted="resync")
-    value = solo.value(1) if digest == "next-header" else Value(solo.block(1), output("theirs"))
+    value = solo.value(1) if digest == "next-header" else replace(solo.value(1), digest=output("theirs"))
     solo.accept(1, value=value)
     solo.precommits((0, 1, 2), value)
     if digest == "proposal":
@@ -225,7 +226,7 @@ def test_a_proposal_that_outvotes_is_decided_and_its_state_taken_over() -> None:
     (decide,), (resync,) = solo.of(Decide), solo.of(Resync)
     assert (decide.output, resync) == (output("theirs"), Resync(1, output("theirs")))
     assert said.index(decide) < said.index(resync)
-    value = Value(solo.block(2), output("same"))
+    value = solo.value(2)
     solo.accept(2, value=value)
     assert solo.voted(Prevote)[-1] == (2, 0, value.id)
 
@@ -265,13 +266,23 @@ def test_a_value_whose_output_is_executed_anew_in_each_round_may_heal() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [Value(Block(1, (0, 99)), NO_OUTPUT), Value(Block(1, (0,)), output("made up"))], ids=["request", "output"]
+    "lie",
+    [{"block": Block(1, (0, 99))}, {"digest": output("made up")}, {"parent": output("another chain")}],
+    ids=lambda lie: next(iter(lie)),
 )
-def test_a_proposal_of_what_no_client_asked_for_or_nobody_computed_is_prevoted_nil(value: Value) -> None:
+def test_a_proposal_of_what_no_client_asked_for_or_nobody_computed_or_on_another_chain_is_prevoted_nil(
+    lie: dict[str, Any],
+) -> None:
     solo = TendermintSolo()
-    solo.hear(solo.proposal(value=value))
+    solo.hear(solo.proposal(value=replace(solo.value(), **lie)))
     assert solo.of(Execute) == []
     assert solo.voted(Prevote) == [(1, 0, None)]
+
+
+def test_what_votes_name_follows_from_all_of_a_value() -> None:
+    value = Value(Block(1, (0,)), output("a"), output("b"))
+    others = (replace(value, block=Block(1, ())), replace(value, digest=b""), replace(value, parent=b""))
+    assert len({each.id for each in (value, *others)}) == 4
 
 
 def test_a_proposal_from_another_than_the_proposer_is_not_looked_at() -> None:

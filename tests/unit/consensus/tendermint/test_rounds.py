@@ -13,10 +13,22 @@ from support.tendermint_cluster import TendermintCluster, tendermint
 from support.tendermint_solo import TendermintSolo
 
 from consensus.behaviours import Behaviour, EquivocatingLeader
-from consensus.protocol import Block, Broadcast, CancelTimer, Decide, Effect, Execute, Message, Send, SetTimer
+from consensus.protocol import (
+    Adopt,
+    Block,
+    Broadcast,
+    CancelTimer,
+    Certify,
+    Decide,
+    Effect,
+    Execute,
+    Message,
+    Resync,
+    Send,
+    SetTimer,
+)
 from consensus.tendermint.certificates import CERTIFICATES_KEPT, CERTIFICATES_SENT_MAX
 from consensus.tendermint.messages import (
-    NO_OUTPUT,
     CommitCertificate,
     Precommit,
     Prevote,
@@ -280,7 +292,7 @@ def test_two_proposals_of_one_round_are_kept_and_the_first_is_voted_on() -> None
 def test_a_proposer_that_never_stops_proposing_fills_no_memory() -> None:
     solo = TendermintSolo()
     for request in range(100):
-        solo.hear(solo.proposal(value=Value(Block(1, (request,)), NO_OUTPUT)))
+        solo.hear(solo.proposal(value=replace(solo.value(), block=Block(1, (request,)))))
     assert [len(known) for known in solo.protocol._log.proposals.values()] == [2]
     assert len(solo.protocol._log.values) == 2
 
@@ -368,9 +380,9 @@ def test_what_is_still_computed_for_another_round_is_not_its_output() -> None:
 def test_a_replica_that_was_away_in_the_round_that_decides_executes_it_before_it_halts() -> None:
     solo = TendermintSolo(digest="proposal")
     next_round(solo, 0)
-    solo.hear(solo.proposal(1, 1, Value(solo.block(1), output("second"))))
+    solo.hear(solo.proposal(1, 1, replace(solo.value(), digest=output("second"))))
     solo.executed(solo.block(1), "second", 1)
-    solo.hear(Sync(0, (CommitCertificate(0, Value(solo.block(1), output("first")), (0, 1, 2)),), ()))
+    solo.hear(Sync(0, (CommitCertificate(0, replace(solo.value(), digest=output("first")), (0, 1, 2)),), ()))
     assert solo.protocol.halt_at is None
     solo.executed(solo.block(1), "first", 0)
     assert [decide.output for decide in solo.of(Decide)] == [output("first")]
@@ -385,8 +397,7 @@ def test_who_lags_halts_where_a_certificate_states_another_output() -> None:
 
 def test_in_a_proposal_the_lagging_judges_what_it_executed_itself() -> None:
     solo = TendermintSolo(digest="proposal")
-    value = solo.value(1)
-    value = type(value)(value.block, output("same"))
+    value = replace(solo.value(1), digest=output("same"))
     solo.hear(Sync(0, (CommitCertificate(0, value, (0, 1, 2)),), ()))
     assert solo.of(Decide) == []
     agreeing, differing = deepcopy(solo), deepcopy(solo)
@@ -404,10 +415,13 @@ def test_a_certificate_without_two_thirds_decides_nothing(voters: tuple[int, ...
     assert solo.of(Decide) == []
 
 
-def test_certificates_of_far_heights_are_not_kept() -> None:
+def test_certificates_of_far_heights_and_of_decided_ones_are_not_kept() -> None:
     solo = TendermintSolo()
-    solo.hear(solo.certificates(*range(2, 100)))
-    assert list(solo.protocol._certificates.ahead) == list(range(2, CERTIFICATES_SENT_MAX + 1))
+    solo.decide(1)
+    solo.hear(solo.certificates(1))
+    assert solo.protocol._certificates.ahead == {}
+    solo.hear(solo.certificates(*range(3, 100)))
+    assert list(solo.protocol._certificates.ahead) == list(range(3, CERTIFICATES_SENT_MAX + 2))
 
 
 def test_who_asks_is_told_what_it_lacks_and_nothing_else() -> None:
@@ -442,6 +456,106 @@ def test_certificates_are_kept_for_so_many_heights_and_no_more() -> None:
     solo = TendermintSolo(blocks=CERTIFICATES_KEPT + 10)
     solo.decide(*range(1, CERTIFICATES_KEPT + 10))
     assert len(solo.protocol._certificates.decided) == CERTIFICATES_KEPT
+
+
+FAR = CERTIFICATES_KEPT + 1
+
+
+def far_certificate(solo: TendermintSolo, voters: tuple[int, ...] = (0, 1, 2), height: int = FAR) -> Sync:
+    value = Value(solo.block(height), output("far"), output("the chain before"))
+    return Sync(0, (CommitCertificate(0, value, voters),), ())
+
+
+def test_who_lags_behind_all_certificates_is_told_the_last_one() -> None:
+    solo = TendermintSolo(blocks=FAR + 9)
+    solo.decide(*range(1, FAR + 9))
+    for height, told in ((1, [FAR + 8]), (9, [FAR + 8]), (10, [*range(10, 10 + CERTIFICATES_SENT_MAX)])):
+        (answer,) = solo.hear(Status(0, height, 0))
+        assert [each.height for each in answer.message.certificates] == told  # type: ignore[union-attr]
+
+
+def test_who_lags_behind_all_certificates_takes_the_state_over_that_a_header_builds_on() -> None:
+    solo = TendermintSolo(blocks=FAR + 9)
+    solo.hear(solo.proposal())
+    said = solo.hear(far_certificate(solo))
+    assert [type(effect) for effect in said] == [Adopt, Resync, Certify, Decide, Execute, CancelTimer]
+    assert said[:3] == [
+        Adopt(FAR - 1, output("the chain before")),
+        Resync(FAR - 1, output("far")),
+        Certify(FAR - 1, output("far"), (0, 1, 2)),
+    ]
+    assert said[4] == Execute(solo.block(FAR), 0)
+    assert solo.protocol.state == far_certificate(solo).certificates[0].value.id
+    solo.executed(solo.block(FAR))
+    solo.accept(FAR + 1)
+    assert solo.voted(Prevote) == [(FAR + 1, 0, solo.value(FAR + 1).id)]
+
+
+def test_certificates_before_a_gap_are_let_go() -> None:
+    solo = TendermintSolo(blocks=FAR + 9)
+    solo.decide(1)
+    solo.hear(far_certificate(solo, height=FAR + 1))
+    (answer,) = solo.hear(Status(0, 1, 0))
+    assert [each.height for each in answer.message.certificates] == [FAR + 1]  # type: ignore[union-attr]
+
+
+def test_who_lags_behind_all_certificates_takes_the_state_over_that_a_proposal_states() -> None:
+    """What it was told to execute before is void."""
+    solo = TendermintSolo(blocks=FAR + 9, digest="proposal")
+    solo.hear(solo.certificates(1))
+    assert solo.of(Execute) == [Execute(solo.block(1), 0)]
+    certificate = far_certificate(solo)
+    said = solo.hear(certificate)
+    state = certificate.certificates[0].value.id
+    assert [effect for effect in said if not isinstance(effect, SetTimer)] == [
+        Adopt(FAR, state),
+        Resync(FAR, output("far")),
+    ]
+    assert (solo.protocol.decided, solo.protocol.certified, solo.protocol.state) == (FAR, FAR, state)
+    solo.accept(FAR + 1)
+    assert solo.voted(Prevote) == [(FAR + 1, 0, solo.value(FAR + 1).id)]
+    (answer,) = solo.hear(Status(0, FAR, 0))
+    assert answer.message.certificates == certificate.certificates, "and shows others the way"  # type: ignore[union-attr]
+
+
+def test_nobody_waits_when_the_last_state_is_taken_over() -> None:
+    solo = TendermintSolo(blocks=FAR, digest="proposal")
+    solo.hear(far_certificate(solo))
+    assert isinstance(solo.effects[-1], CancelTimer)
+
+
+def test_a_state_is_taken_over_on_the_word_of_two_thirds_and_from_beyond_all_certificates_only() -> None:
+    solo = TendermintSolo(blocks=FAR + 9)
+    for lie in (far_certificate(solo, voters=(0, 1)), far_certificate(solo, height=FAR - 1)):
+        assert solo.hear(lie) == []
+    solo.decide(1)
+    other = solo.value(2, before="another")
+    solo.precommits((0, 1, 2), other, 2)
+    solo.hear(solo.proposal(2, value=other))
+    assert solo.protocol.halt_at == 2
+    assert solo.hear(far_certificate(solo, height=FAR + 1)) == [], "who halted stays where it is"
+
+
+@pytest.mark.parametrize("digest", ["next-header", "proposal"])
+def test_a_replica_away_for_longer_than_certificates_are_kept_goes_on_without_what_it_missed(
+    digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("certificates", "replica"):
+        monkeypatch.setattr(f"consensus.tendermint.{module}.CERTIFICATES_KEPT", 8)
+        monkeypatch.setattr(f"consensus.tendermint.{module}.CERTIFICATES_SENT_MAX", 4)
+
+    def deaf(sender: int, receiver: int, message: Message) -> int | None:
+        return None if receiver == 3 and cluster.now_ns < 1_500 * MS else 10 * MS
+
+    cluster = TendermintCluster(tendermint(digest=digest), blocks=60, delay_ns=deaf)
+    cluster.run().settle()
+    cluster.check_no_fork()
+    cluster.check_outvoted()
+    assert cluster.heights() == [60] * 4
+    assert [len(adopted) for adopted in cluster.adopted] == [0, 0, 0, 1]
+    (adopt,) = cluster.adopted[3]
+    assert adopt.state == cluster.decided[0][adopt.height].state
+    assert set(range(adopt.height + 1, 61)) <= set(cluster.decided[3])
 
 
 def test_a_replica_cut_off_for_long_catches_up() -> None:

@@ -77,6 +77,7 @@ def test_more_than_a_third_in_a_later_round_are_told_each_time_and_before_anythi
     assert told.add(2, A, round_=4) == skip
     assert told.add(1, A, round_=4) == skip, "a polka, and yet the round is to begin first"
     assert told.add(1, A, round_=4, at=4) == Threshold(Tally.POLKA_VALUE, 4, A), "not told before"
+    assert told.keeper.rounds[4].emitted == [skip, Threshold(Tally.POLKA_VALUE, 4, A)]
 
 
 def test_one_validator_that_says_much_in_a_later_round_is_no_third() -> None:
