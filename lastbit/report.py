@@ -29,12 +29,10 @@ def render(result: Result, *, width: int | None = None) -> Text:
     layout = Layout(width)
     text = Text()
     text.append(layout.hanging(result.scenario, _what_was_run(result), gap=3) + "\n\n")
+    if result.violations:
+        text.append("\n".join(_violations(result, layout)) + "\n\n", style="bold red")
     text.append(layout.line("  ", _outcome(result)), style=_colour(result))
     text.append("\n\n")
-    for line in _violations(result, layout):
-        text.append(f"{line}\n", style="bold red")
-    if result.violations:
-        text.append("\n")
     for block in (_forks(result, layout), _figures(result, layout), _evidence(result, layout), _next(result, layout)):
         lines = list(block)
         if lines:
@@ -83,8 +81,6 @@ def _colour(result: Result) -> str:
 
 def _violations(result: Result, layout: Layout) -> Iterator[str]:
     """Before anything else: of a protocol that breaks its own rules nothing else is worth reading."""
-    if not result.violations:
-        return
     yield layout.line("  ", "THE PROTOCOL BROKE ITS OWN RULES, a fault of lastbit: what follows means little")
     for each in result.violations[:EVENTS_SHOWN_MAX]:
         yield layout.hanging(f"  height {each.height:,}", f"{each.kind}: {each.what}", gap=3)
