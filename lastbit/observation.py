@@ -116,10 +116,10 @@ class Observation:
     # --- what nodes tell ----------------------------------------------------------------------------------
 
     def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None:
-        self.checkers.executed(replica, block, answer.digest)
         if replica not in self.honest or block.height <= self._closed:
             return
-        self._attempt(block.height, view).add(replica, block, answer, done_ns)
+        if self._attempt(block.height, view).add(replica, block, answer, done_ns):
+            self.checkers.executed(block, answer.digest)
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable
+from functools import lru_cache
 
 from consensus.protocol import Adopt, Certify, Decide
 from consensus.quorum import QuorumSystem
@@ -37,12 +38,27 @@ class Certificates:
         self._rules = rules
         self._seen = seen
         self._violations = violations
-        self._last_quorum: tuple[int, ...] | None = None
+        self._is_quorum = lru_cache(maxsize=256)(quorum.is_quorum)  # the same voters are named again and again
+        self._last: Decide | None = None  # with nothing wrong
+        self._last_group: set[int] = set()  # and those whose votes bear it out
+
+    def decided_like_the_last(self, decide: Decide) -> bool:
+        """Is it what another replica decided before, on votes that were cast as well? So it mostly is."""
+        last, voters = self._last, decide.voters
+        return (
+            last is not None
+            and decide.block is last.block
+            and (decide.output, decide.view, decide.state) == (last.output, last.view, last.state)
+            and self._is_quorum(voters)
+            and self._last_group.issuperset(voters)
+        )
 
     def decided(self, replica: int, decide: Decide) -> None:
         """An honest replica names those whose votes decided a height."""
         groups = self._rules.decision(self._seen, decide)
-        self._check(replica, decide.block.height, decide.voters, groups, "decided")
+        group = self._check(replica, decide.block.height, decide.voters, groups, "decided")
+        self._last = None if group is None else decide
+        self._last_group = group or set()
 
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
@@ -58,24 +74,26 @@ class Certificates:
             self._violations.add("false-certificate", adopt.height, (replica,), what)
 
     def _check(
-        self, replica: int, height: int, voters: tuple[int, ...], groups: Iterable[Collection[int]], did: str
-    ) -> None:
-        if voters != self._last_quorum and not self._quorum.is_quorum(voters):
+        self, replica: int, height: int, voters: tuple[int, ...], groups: Iterable[set[int]], did: str
+    ) -> set[int] | None:
+        """The group whose votes bear a certificate out; None where none does, or nobody can tell any more."""
+        if not self._is_quorum(voters):
             weight, threshold = self._quorum.weight_of(voters), self._quorum.threshold
             what = f"replica {replica} {did} on votes of weight {weight}; a quorum is {threshold}"
             self._violations.add("false-certificate", height, (replica,), what)
-            return
-        self._last_quorum = voters  # mostly the same for all, and then judged once
+            return None
         if height <= self._seen.forgotten:
-            return
+            return None
         least = voters
         for group in groups:
             missing = tuple(voter for voter in voters if voter not in group)
             if not missing:
-                return
+                return group
             least = min(least, missing, key=len)
-        uncast = [voter for voter in least if voter in self._honest or not self._seen.has_spoken(voter, height)]
+        spoke = {voter for group in self._seen.groups(height) for voter in group.voters}
+        uncast = [voter for voter in least if voter in self._honest or voter not in spoke]
         if uncast:
             names = ", ".join(map(str, uncast))
             what = f"replica {replica} {did} on votes that were not cast: those of {names}"
             self._violations.add("false-certificate", height, (replica,), what)
+        return None

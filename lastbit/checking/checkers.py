@@ -40,33 +40,27 @@ class Checkers:
         asked: BlockSource,
         now_ns: Callable[[], int],
     ) -> None:
+        honest = frozenset(honest)
         self.violations = Violations(now_ns)
-        self._honest = frozenset(honest)
-        self._votes_of = rules.votes
-        self._seen = VotesSeen()
-        self._double_votes = DoubleVotes(self._honest, self.violations)
-        self._certificates = Certificates(quorum, self._honest, rules, self._seen, self.violations)
+        self._seen = VotesSeen(rules.readings)
+        self._double_votes = DoubleVotes(honest, self.violations)
+        self._certificates = Certificates(quorum, honest, rules, self._seen, self.violations)
         self._blocks = ValidBlocks(asked, self.violations)
-        self._outputs = KnownOutputs(self.violations)
+        self._outputs = KnownOutputs(honest, self._seen, self.violations)
 
     def sent(self, replica: int, message: Message) -> None:
-        """A replica sends a message, to one or to all. What it hands on of others is their word, not its own."""
-        votes_of = self._votes_of.get(message.__class__)
-        if votes_of is None or message.sender != replica:
-            return
-        for vote in votes_of(message):
-            if self._seen.add(replica, vote):
-                self._double_votes.contradicted(replica, vote)
-            if vote.output is not None and replica not in self._honest:
-                self._outputs.claimed(vote)
+        """A replica sends a message, to one or to all."""
+        for vote in self._seen.hear(replica, message):
+            self._double_votes.contradicted(replica, vote)
 
-    def executed(self, replica: int, block: Block, output: bytes) -> None:
-        """A replica executes a block."""
-        if replica in self._honest:
-            self._outputs.computed(block, output)
+    def executed(self, block: Block, output: bytes) -> None:
+        """An honest replica executes a block, with an output that none had before it."""
+        self._outputs.computed(block, output)
 
     def decided(self, replica: int, decide: Decide) -> None:
         """An honest replica decided the next height."""
+        if self._certificates.decided_like_the_last(decide):
+            return  # and what else there is to check has been
         self._certificates.decided(replica, decide)
         self._blocks.decided(replica, decide.block)
         if decide.output:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from consensus.protocol import Block, BlockSource
 from lastbit.checking.violations import Violations
-from lastbit.protocols.votes import Vote
+from lastbit.protocols.votes import VotesSeen
 
 
 class ValidBlocks:
@@ -46,13 +44,16 @@ class KnownOutputs:
     it where more are faulty than are tolerated.
 
     Args:
+        honest: who is.
+        seen: the votes.
         violations: takes down what is found.
     """
 
-    def __init__(self, violations: Violations) -> None:
+    def __init__(self, honest: frozenset[int], seen: VotesSeen, violations: Violations) -> None:
+        self._honest = honest
+        self._seen = seen
         self._violations = violations
         self._computed: dict[int, set[tuple[bytes, bytes]]] = {}
-        self._claimed: dict[int, set[bytes]] = {}
         self._forgotten = 0
 
     def computed(self, block: Block, output: bytes) -> None:
@@ -60,31 +61,28 @@ class KnownOutputs:
         if block.height > self._forgotten:
             self._computed.setdefault(block.height, set()).add((block.digest, output))
 
-    def claimed(self, vote: Vote) -> None:
-        """A faulty replica voted."""
-        if vote.output is not None and vote.height > self._forgotten:
-            self._claimed.setdefault(vote.height, set()).add(vote.output)
-
     def decided(self, replica: int, block: Block, output: bytes) -> None:
         """An honest replica decided a block and its output."""
         if (block.digest, output) not in self._computed.get(block.height, ()):
-            self._check_claims(replica, block.height, output)
+            self._complain(replica, block.height, output)
 
     def certified(self, replica: int, height: int, output: bytes) -> None:
         """An honest replica holds an output of the block at a height for certified."""
         if all(output != each for _, each in self._computed.get(height, ())):
-            self._check_claims(replica, height, output)
+            self._complain(replica, height, output)
 
-    def _check_claims(self, replica: int, height: int, output: bytes) -> None:
-        """A header may state the output of the height before."""
-        heights: Iterable[int] = (height, height + 1)
-        if height > self._forgotten and not any(output in self._claimed.get(at, ()) for at in heights):
+    def _complain(self, replica: int, height: int, output: bytes) -> None:
+        if height > self._forgotten and not self._is_claimed(height, output):
             what = f"replica {replica} holds output {output.hex()[:12]}, which nobody computed"
             self._violations.add("unknown-output", height, (replica,), what)
+
+    def _is_claimed(self, height: int, output: bytes) -> bool:
+        """Did a faulty replica vote for it? A header may state the output of the height before."""
+        groups = (group for at in (height, height + 1) for group in self._seen.groups(at))
+        return any(group.first.output == output and not group.voters <= self._honest for group in groups)
 
     def forget(self, height: int) -> None:
         """Nobody asks for this height or those before it any more."""
         while self._forgotten < height:
             self._forgotten += 1
             self._computed.pop(self._forgotten, None)
-            self._claimed.pop(self._forgotten, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from consensus.icp import Icp, IcpConfig
@@ -20,7 +21,7 @@ from consensus.icp.messages import (
 from consensus.protocol import Adopt, Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
 from lastbit.protocols.kind import ANY_BLOCK, OutputVote, ProtocolKind, Setup
-from lastbit.protocols.votes import Vote, VoteRules, VotesOf, VotesSeen, own_votes
+from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -66,17 +67,25 @@ def _output_vote(message: Message) -> OutputVote | None:
 
 _FINAL, _CERTIFIED, _CATCH_UP = ("finalization", 0), ("certification", 0), ("catch-up", 0)
 
-_VOTES: VotesOf = {
-    Proposal: lambda said: (Vote(said.height, ("proposal", 0), said.block.id, meaning=said.block.parent),),
-    NotarizationShare: lambda said: (Vote(said.height, ("notarization", said.rank), said.block),),
-    FinalizationShare: lambda said: (Vote(said.height, _FINAL, said.block),),
-    CertificationShare: lambda said: (Vote(said.height, _CERTIFIED, said.output, said.output),),
-    CatchUpShare: lambda said: (Vote(said.height, _CATCH_UP, (said.block, said.output), said.output),),
-    Sync: lambda said: own_votes(said, said.messages, _VOTES),
+_READINGS: Readings = {
+    Proposal: Reading(lambda said: (Vote(said.height, (PROPOSAL, 0), said.block.id, meaning=said.block.parent),)),
+    NotarizationShare: Reading(
+        lambda said: (Vote(said.height, ("notarization", said.rank), said.block),),
+        attrgetter("height", "rank", "block"),
+    ),
+    FinalizationShare: Reading(lambda said: (Vote(said.height, _FINAL, said.block),), attrgetter("height", "block")),
+    CertificationShare: Reading(
+        lambda said: (Vote(said.height, _CERTIFIED, said.output, said.output),), attrgetter("height", "output")
+    ),
+    CatchUpShare: Reading(
+        lambda said: (Vote(said.height, _CATCH_UP, (said.block, said.output), said.output),),
+        attrgetter("height", "block", "output"),
+    ),
+    Sync: Reading(lambda said: own_votes(said, said.messages, _READINGS)),
 }
 
 
-def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[Collection[int]]:
+def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[set[int]]:
     """Who finalizes a block finalizes all that it stands on."""
     for height in seen.heights_from(decide.block.height):
         for block, voters in seen.ballot(height, _FINAL).items():
@@ -88,11 +97,11 @@ def _ancestor(seen: VotesSeen, block: BlockId, height: int, of_height: int) -> B
     """The block of an earlier height that one stands on, as far as proposals have told."""
     known: BlockId | None = block
     for at in range(height, of_height, -1):
-        known = seen.meaning(at, known)
+        known = seen.proposed(at, known)
     return known
 
 
-def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[Collection[int]]:
+def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[set[int]]:
     """Shares of the output, or of a catch-up package that holds it."""
     yield seen.voters(certify.height, _CERTIFIED, certify.output)
     for (_, output), voters in seen.ballot(certify.height, _CATCH_UP).items():
@@ -100,7 +109,7 @@ def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[Collection[int
             yield voters
 
 
-def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[Collection[int]]:
+def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
     votes = seen.ballot(adopt.height, _CATCH_UP)
     return (voters for (block, _), voters in votes.items() if block == adopt.state)
 
@@ -129,5 +138,5 @@ ICP = ProtocolKind(
     leader_states_output=False,
     new_view=None,
     output_vote=_output_vote,
-    vote_rules=VoteRules(_VOTES, _behind_decision, _behind_output, _behind_state),
+    vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -124,7 +124,7 @@ def test_memory_is_bounded_by_what_is_open() -> None:
     for height in range(1, 1_000):
         block = Block(height, (height - 1,))
         checked.send(*(Commit(replica, 0, height, Pair(block.digest, OUTPUT)) for replica in range(4)))
-        checked.checkers.executed(0, block, OUTPUT)
+        checked.checkers.executed(block, OUTPUT)
         checked.checkers.decided(0, decision(block))
         checked.checkers.forget(height)
 

@@ -15,7 +15,7 @@ from consensus.tendermint.messages import GENESIS, Proposal, Value
 def decided(block: Block) -> list[str]:
     """What checkers that know every output say of a decided block."""
     checked = Checked()
-    checked.checkers.executed(0, block, OUTPUT)
+    checked.checkers.executed(block, OUTPUT)
     checked.checkers.decided(0, decision(block))
     return [each.what for each in checked.checkers.violations.seen if each.kind == "invalid-block"]
 
@@ -49,7 +49,7 @@ def unknown(checked: Checked) -> int:
 
 def test_an_output_that_an_honest_replica_computed_for_the_block_is_known() -> None:
     checked = Checked(honest=3)
-    checked.checkers.executed(1, BLOCK, OUTPUT)
+    checked.checkers.executed(BLOCK, OUTPUT)
     checked.checkers.decided(0, decision())
     checked.checkers.certified(0, Certify(1, OUTPUT, (0, 1, 2)))
     checked.checkers.resynced(0, Resync(1, OUTPUT))
@@ -57,11 +57,10 @@ def test_an_output_that_an_honest_replica_computed_for_the_block_is_known() -> N
     assert unknown(checked) == 0
 
 
-def test_an_output_of_another_block_or_of_nobody_or_of_a_faulty_replica_that_kept_it_to_itself_is_not() -> None:
+def test_an_output_of_another_block_or_of_nobody_is_not() -> None:
     checked = Checked(honest=3)
-    checked.checkers.executed(3, BLOCK, OUTPUT)
-    checked.checkers.executed(1, Block(1, ()), OUTPUT)
-    checked.checkers.executed(1, BLOCK, digest("b"))
+    checked.checkers.executed(Block(1, ()), OUTPUT)
+    checked.checkers.executed(BLOCK, digest("b"))
     checked.checkers.decided(0, decision())
     assert unknown(checked) == 1
 
