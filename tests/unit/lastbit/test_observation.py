@@ -23,6 +23,7 @@ class Watched:
             QUORUM,
             honest,
             kind=PROTOCOLS["pbft"],
+            asked=lambda height: Block(height, (height - 1,)),
             compares_later=False,
             now_ns=lambda: now_ns,
             record=self.records.append,
