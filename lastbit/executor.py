@@ -86,7 +86,7 @@ class Executor:
         """Drop what is being computed, and the own state for one of others; that takes time."""
         self.cancel()
         self._taking_over_until_ns = self._world.now_ns + cost_ns
-        self._busy_until_ns = max(self._busy_until_ns, self._taking_over_until_ns)
+        self._busy_until_ns = self._taking_over_until_ns
         if self.carried is not None:
             self.carried.take_over(height, state)
 
@@ -101,10 +101,11 @@ class Executor:
         """Lose all that is remembered; `carried` begins anew."""
         self.cancel()
         self.carried = carried
+        self._taking_over_until_ns = 0
 
     def restart(self) -> None:
-        """Idle from now on."""
-        self._busy_until_ns = self._world.now_ns
+        """Idle from now on, or once the state of others is taken over."""
+        self._busy_until_ns = max(self._world.now_ns, self._taking_over_until_ns)
 
     @property
     def is_taking_over(self) -> bool:
