@@ -73,14 +73,14 @@ class Executor:
         if self.carried is None:
             return
         self.carried.decide(decide)
-        waiting, self._waiting = self._waiting, []
-        for block, view in waiting:
-            self.execute(block, view)
+        self._begin_what_waited()
 
     def adopt(self, height: int) -> None:
-        """All up to a height came from others."""
-        if self.carried is not None:
-            self.carried.adopt(height)
+        """All up to a height came from others: what waited for the state there begins."""
+        if self.carried is None:
+            return
+        self.carried.adopt(height)
+        self._begin_what_waited()
 
     def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
         """Drop what is being computed, and the own state for one of others; that takes time."""
@@ -111,6 +111,11 @@ class Executor:
     def is_taking_over(self) -> bool:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns
+
+    def _begin_what_waited(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for block, view in waiting:
+            self.execute(block, view)
 
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
