@@ -119,7 +119,7 @@ class Observation:
         if replica not in self.honest or block.height <= self._closed:
             return
         if self._attempt(block.height, view).add(replica, block, answer, done_ns):
-            self.checkers.executed(block, answer.digest)
+            self.checkers.executed(block, answer.named)
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)
