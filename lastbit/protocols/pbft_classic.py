@@ -78,7 +78,7 @@ def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
 
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
-    title="PBFT, ordering first",
+    title="classic PBFT",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay", "halt"),
