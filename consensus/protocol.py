@@ -128,7 +128,10 @@ class Resync(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outvoted(msgspec.Struct, frozen=True, gc=False):
-    """A quorum stands behind another output than this replica's at `height`: it halts itself, for good."""
+    """A quorum stands behind another output than this replica's: it halts itself for good and does not decide `height`.
+
+    Where outputs are compared later, the output that differs is of an earlier height.
+    """
 
     height: int
     view: int

@@ -8,7 +8,7 @@ the votes by lying, not by arithmetic, and no block then has a quorum that execu
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ class Attempt:
         """A replica lost its memory: what it voted is out, and it may contradict that now, as a faulty one may."""
         for block, answer, who in self.groups:
             if replica in who:
-                self.byzantine.setdefault(Pair(block.digest, answer.digest), set()).add(replica)
+                self.byzantine.setdefault(Pair(block.digest, answer.named), set()).add(replica)
 
     def judge(self, quorum: QuorumSystem) -> Verdict | None:
         """What came of it, for the block that most honest weight executed; None where nobody honest executed any."""
@@ -107,16 +107,28 @@ class Attempt:
             at_ns=max(self.done_ns.values()),
         )
 
-    def _ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
+    def answers(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
+        """The honest replicas by what they answered to a block, apart from the state that it led to."""
         behind: dict[bytes, set[int]] = {}
         for group in self.groups:
             if group.block == block:
                 behind.setdefault(group.answer.digest, set()).update(group.replicas)
+        return _by_weight(behind, quorum)
+
+    def _ballot(self, block: Block, quorum: QuorumSystem) -> tuple[Line, ...]:
+        behind: dict[bytes, set[int]] = {}
+        for group in self.groups:
+            if group.block == block:
+                behind.setdefault(group.answer.named, set()).update(group.replicas)
         for pair, voters in self.byzantine.items():
             if pair.block in (block.digest, ANY_BLOCK):
                 behind.setdefault(pair.output, set()).update(voters)
-        lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
-        return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))
+        return _by_weight(behind, quorum)
+
+
+def _by_weight(behind: Mapping[bytes, Set[int]], quorum: QuorumSystem) -> tuple[Line, ...]:
+    lines = [Line(digest, quorum.weight_of(who), tuple(sorted(who))) for digest, who in behind.items()]
+    return tuple(sorted(lines, key=lambda line: (-line.weight, line.replicas)))
 
 
 def _without(groups: Iterable[Group], replicas: Container[int]) -> list[Group]:

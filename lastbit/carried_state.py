@@ -35,6 +35,16 @@ class StateArchive:
 
     def __init__(self) -> None:
         self._tensors: dict[bytes, npt.NDArray[Any]] = {}
+        self._decided: dict[int, bytes] = {}
+
+    def note_decided(self, height: int, digest: bytes) -> None:
+        """Note the state that a quorum named when it decided a height."""
+        self._decided[height] = digest
+        self._decided.pop(height - STATES_KEPT, None)
+
+    def decided(self, height: int) -> bytes | None:
+        """The state that a quorum named at a height; None where votes name no output, or that is long past."""
+        return self._decided.get(height)
 
     def keep(self, state: State) -> None:
         """Note a state that a replica came to."""
@@ -51,7 +61,7 @@ class StateArchive:
 @lru_cache(maxsize=1024)  # replicas that agree extend equal states by equal answers, and share the object
 def extended(state: bytes, answer: BlockAnswer) -> BlockAnswer:
     """An answer that names the state that it leads to."""
-    return replace(answer, digest=sha256(b"lastbit state\0" + state + answer.digest).digest())
+    return replace(answer, state=sha256(b"lastbit state\0" + state + answer.digest).digest())
 
 
 class CarriedState:
@@ -87,7 +97,7 @@ class CarriedState:
         else:
             answer, tensor = self._feedback.answer_block(self._replica, block.requests, view, before.tensor)
         carried = extended(before.digest, answer)
-        state = State(carried.digest, tensor)
+        state = State(carried.named, tensor)
         self._archive.keep(state)
         if block.height <= self._decided:
             self._set(block.height, state)
@@ -99,6 +109,8 @@ class CarriedState:
         """A height is decided. Who executed nothing there takes the state over with what it missed."""
         height, block = decide.block.height, decide.block.digest
         self._decided = height
+        if decide.output:
+            self._archive.note_decided(height, decide.output)
         tried = self._tried.pop(height, {})
         at_last = [state for (tried_block, _), state in tried.items() if tried_block == block]
         own = tried.get((block, decide.view)) or (at_last[-1] if at_last else None)
@@ -106,6 +118,12 @@ class CarriedState:
             own = self._archive.state(decide.output)
         if own is not None:
             self._set(height, own)
+
+    def adopt(self, height: int) -> None:
+        """All up to a height came from others, and its state with it, where votes name outputs."""
+        digest = self._archive.decided(height)
+        if digest is not None:
+            self.take_over(height, digest)
 
     def take_over(self, height: int, digest: bytes) -> None:
         """Drop the own states for one of others."""

@@ -77,6 +77,11 @@ class Executor:
         for block, view in waiting:
             self.execute(block, view)
 
+    def adopt(self, height: int) -> None:
+        """All up to a height came from others."""
+        if self.carried is not None:
+            self.carried.adopt(height)
+
     def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
         """Drop what is being computed, and the own state for one of others; that takes time."""
         self.cancel()
@@ -117,7 +122,7 @@ class Executor:
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)
         timer = self._world.call_at(done_ns, self._finish)
-        self._under_way.append(_Execution(timer, block, view, answer.digest))
+        self._under_way.append(_Execution(timer, block, view, answer.named))
 
     def _begin_next(self, block: Block, view: int) -> None:
         """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.

@@ -111,7 +111,7 @@ class Node:
             Resync: self._resync,
             Outvoted: lambda effect: observer.outvoted(self.id, effect),
             Reply: lambda effect: observer.replied(self.id, effect),
-            Adopt: lambda effect: observer.adopted(self.id, effect),
+            Adopt: self._adopt,
             Abandon: lambda effect: observer.abandoned(self.id, effect),
             Halt: lambda effect: observer.halted(self.id, effect),
         }
@@ -165,6 +165,10 @@ class Node:
     def _decide(self, effect: Decide) -> None:
         self.executor.decide(effect)
         self._observer.decided(self.id, effect)
+
+    def _adopt(self, effect: Adopt) -> None:
+        self.executor.adopt(effect.height)
+        self._observer.adopted(self.id, effect)
 
     def _resync(self, effect: Resync) -> None:
         self.executor.take_over(effect.height, effect.output, self._resync_ns)

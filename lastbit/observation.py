@@ -119,7 +119,7 @@ class Observation:
         if replica not in self.honest or block.height <= self._closed:
             return
         if self._attempt(block.height, view).add(replica, block, answer, done_ns):
-            self.checkers.executed(block, answer.digest)
+            self.checkers.executed(block, answer.named)
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)
@@ -366,13 +366,13 @@ class Observation:
         for _, attempt in sorted(self._attempts.get(height, {}).items()):
             for block, answer, replicas in attempt.groups:
                 if block == decide.block:
-                    last.update(dict.fromkeys(replicas, answer.digest))
+                    last.update(dict.fromkeys(replicas, answer.named))
         return sorted(replica for replica, digest in last.items() if digest != output)
 
     def _height_record(self, height: int, verdicts: Sequence[Verdict]) -> tuple[dict[str, Any], list[int]]:
         """What the trace says of a height, and who dissents."""
         decided = self.chain.at(height)
-        attempts = [{"view": each.view, "ballot": [_plain(line) for line in each.ballot]} for each in verdicts]
+        attempts = [self._attempt_record(height, verdict) for verdict in verdicts]
         record: dict[str, Any] = {"height": height, "at_ns": self._now_ns(), "attempts": attempts}
         if decided is None:
             return record, []
@@ -387,6 +387,13 @@ class Observation:
             record["ordered_at_ns"] = decided.at_ns
             record["certified_at_ns"] = None if certified is None else certified.at_ns
         return record, dissent
+
+    def _attempt_record(self, height: int, verdict: Verdict) -> dict[str, Any]:
+        record = {"view": verdict.view, "ballot": [_plain(line) for line in verdict.ballot]}
+        attempt = self._attempts[height][verdict.view]
+        if any(group.answer.state is not None for group in attempt.groups):
+            record["answers"] = [_plain(line) for line in attempt.answers(verdict.block, self.quorum)]
+        return record
 
     def _output(self, height: int, decided: Decided) -> bytes | None:
         """The output that holds at a decided height; None where none is certified."""

@@ -99,8 +99,9 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
         tracks = f"{result.heights.ordered:,} ordered, {result.heights.certified:,} certified"
         yield layout.row("furthest height", tracks)
     yield layout.row("agreement failures", _agreement_failures(result))
-    if result.heights.committed > result.rate.trials:
-        left = wording.counted(result.heights.committed - result.rate.trials, "height")
+    settled = result.heights.committed - result.heights.uncertified
+    if settled > result.rate.trials:
+        left = wording.counted(settled - result.rate.trials, "height")
         yield layout.row("not judged", f"{left} that honest replicas with a quorum of weight did not all execute")
     if result.heights.with_dissent or (result.prediction and result.prediction.dissent_probability):
         yield layout.row("dissent", _dissent(result))

@@ -79,11 +79,12 @@ class BlockAnswer:
     """What one replica answers to the requests of a block.
 
     Attributes:
-        digest: the root over the digests of its requests, which a vote names.
+        digest: the root over the digests of its requests.
         truths: for each request, the digest of all that the arithmetic gave, to the last bit and before the dial.
         votes: for each request, the digest of what would be voted on, before the dial.
         marked: for each request, did the dial mark what this replica says?
         changed: of the marked, how many digests of what is voted on really changed.
+        state: where state carries over, the digest of the state that the answer leads to.
     """
 
     digest: bytes
@@ -91,6 +92,12 @@ class BlockAnswer:
     votes: tuple[bytes, ...]
     marked: tuple[bool, ...]
     changed: int
+    state: bytes | None = None
+
+    @property
+    def named(self) -> bytes:
+        """What a vote names: the state, where it carries over, or else the answer."""
+        return self.digest if self.state is None else self.state
 
 
 Identity: TypeAlias = tuple[str, Workload]

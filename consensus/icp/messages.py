@@ -184,7 +184,7 @@ class BlockRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Status(msgspec.Struct, frozen=True, gc=False):
-    """Where its sender stands: what have I missed? `height` is the round it is in."""
+    """Where its sender stands: what have I missed? `height` is its round, `package` the height of its last package."""
 
     kind: ClassVar[str] = "status"
     view: ClassVar[int] = 0
@@ -192,6 +192,7 @@ class Status(msgspec.Struct, frozen=True, gc=False):
     height: int
     decided: int
     certified: int
+    package: int
 
 
 Signed: TypeAlias = (
@@ -204,7 +205,8 @@ class Sync(msgspec.Struct, frozen=True, gc=False):
     """What the asker lacks. All of it proves itself, whoever sends it.
 
     Attributes:
-        package: a catch-up package, where the sender has forgotten what the asker needs.
+        package: the last catch-up package, where the sender has forgotten what the asker needs, or the asker, who has
+            certified its height, lacks it.
         chain: final blocks, from the first that the asker lacks (or the one after the package) on.
         finalized: what makes the last of them final.
         outputs: certificates of heights that the asker has not certified.

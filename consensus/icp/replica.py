@@ -13,8 +13,7 @@ What follows from that:
 
 The paper has every party echo the blocks it votes for. Here a replica asks one of the voters for a block that it lacks.
 
-A state machine does not know the time, only which timers ran out. So a round is measured in marks: the timer runs to
-the next moment at which anything may fall due, and is not moved until then.
+A state machine does not know the time, only which timers ran out; `clock.py` says what it makes of that.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from typing import Any, ClassVar
 
 from consensus.ballot import Ballot
 from consensus.icp.certification import CatchUpLog, CertificationLog
+from consensus.icp.chain import SYNC_MAX, Chain
+from consensus.icp.clock import RoundClock
 from consensus.icp.config import IcpConfig
 from consensus.icp.messages import (
     GENESIS,
@@ -70,9 +71,6 @@ ROUNDS_AHEAD = 4
 CHAIN_KEPT = 50
 """Final blocks before the last catch-up package that are kept for those who lag (dfinity/ic: MINIMUM_CHAIN_LENGTH)."""
 
-SYNC_MAX = 32
-"""Heights, of blocks and of certificates, in one message."""
-
 
 class Icp(Machine):
     """One replica. `id` is its position in the quorum system's weights; `source` gives the clients' blocks.
@@ -99,16 +97,14 @@ class Icp(Machine):
         self._round = self._new_round(1)
         self._rounds = {1: self._round}  # all above `decided`
         self._finalized: Finalized | None = None  # the highest, if not all blocks up to it are here
-        self._chain: dict[int, Proposal] = {}  # final blocks
-        self._covers: dict[int, Finalized] = {}  # by height, the certificate that made it final
+        self._chain = Chain()
         self._executed = 0
         self._shared_output_of = 0  # the last height whose output this replica has voted for
         self._certification = CertificationLog(config.quorum, config.certified_gap_max + ROUNDS_AHEAD)
         packages_max = (config.certified_gap_max + config.cup_gap_max) // config.cup_interval + 2
         self._catch_up = CatchUpLog(config.quorum, config.cup_interval, packages_max)
         self._catch_up_share: CatchUpShare | None = None  # this replica's last
-        self._elapsed_ns = 0  # of the current round, as far as marks tell
-        self._mark_ns = 0  # the next; 0 where no timer runs
+        self._clock = RoundClock(config)
         self._asked_at = 0  # the round in which this replica last asked who is ahead
 
     # --- inputs -------------------------------------------------------------------------------------------
@@ -138,9 +134,9 @@ class Icp(Machine):
         return self._drain()
 
     def timeout(self) -> Effects:
-        self._elapsed_ns, self._mark_ns = self._mark_ns, 0
+        self._clock.run_out()
         self._round.asked_for.clear()
-        if self._elapsed_ns % self.config.timeout_ns == 0:
+        if self._clock.is_time_to_ask():
             self._emit(Broadcast(self._status()))
         self._ask_for_lacking()
         self._deliver()
@@ -151,7 +147,7 @@ class Icp(Machine):
     def recover(self) -> Effects:
         self._execute_from(self._executed + 1)
         self._emit(Broadcast(self._status()))
-        self._mark_ns = 0
+        self._clock.stop()
         self._arm()
         return self._drain()
 
@@ -181,7 +177,7 @@ class Icp(Machine):
             self._emit(Send(sender, self._status()))
 
     def _begin_round(self) -> None:
-        self._elapsed_ns = self._mark_ns = 0
+        self._clock.restart()
         if self.quorum.replicas > 1 and self.decided - self.certified > self.config.certified_gap_slow:
             self._emit(Send(self._confidant, self._status()))
         self._consider()
@@ -270,7 +266,7 @@ class Icp(Machine):
         rank, best = round_.ranking.index(self.id), round_.best_rank
         if (
             round_.has_proposed
-            or self._elapsed_ns < self._proposal_delay_ns(rank)
+            or self._clock.elapsed_ns < self._proposal_delay_ns(rank)
             or (best is not None and best < rank)
         ):
             return
@@ -286,7 +282,7 @@ class Icp(Machine):
     def _notarize_what_is_due(self) -> None:
         """Clause (c), for as long as it applies."""
         round_ = self._round
-        while (rank := round_.best_rank) is not None and self._elapsed_ns >= self._notary_delay_ns(rank):
+        while (rank := round_.best_rank) is not None and self._clock.elapsed_ns >= self._notary_delay_ns(rank):
             mine = round_.shared.get(rank)
             block = next((each for each in round_.ranks[rank] if each != mine), None)
             if block is None:
@@ -428,7 +424,7 @@ class Icp(Machine):
         for proposal in branch:
             block = proposal.block
             self.decided, self.state = block.height, block.id
-            self._chain[block.height], self._covers[block.height] = proposal, certificate
+            self._chain.add(proposal, certificate)
             self._emit(Decide(block.content, b"", block.rank, certificate.voters, block.id))
         self._execute_from(branch[0].height)
         self._forget_rounds()
@@ -447,7 +443,7 @@ class Icp(Machine):
 
     def _execute_from(self, height: int) -> None:
         for each in range(height, self.decided + 1):
-            self._emit(Execute(self._chain[each].block.content, 0))
+            self._emit(Execute(self._chain.content(each), 0))
 
     # --- state certification ----------------------------------------------------------------------------------
 
@@ -483,17 +479,15 @@ class Icp(Machine):
     def _forget(self) -> None:
         """Drop what nobody lacks any more, and what this replica has executed and compared."""
         height = min(self._catch_up.height - CHAIN_KEPT, self._executed, self.certified)
-        if height not in self._chain:
-            return
-        self._chain = {at: each for at, each in self._chain.items() if at > height}
-        self._covers = {at: each for at, each in self._covers.items() if at > height}
-        self._certification.forget(height)
+        if height in self._chain:
+            self._chain.forget(height)
+            self._certification.forget(height)
 
     # --- catch-up packages ------------------------------------------------------------------------------------
 
     def _share_package(self, certificate: CertifiedOutput) -> None:
         height = certificate.height
-        share = CatchUpShare(self.id, height, self._chain[height].block.id, certificate.output)
+        share = CatchUpShare(self.id, height, self._chain.id(height), certificate.output)
         self._catch_up_share = share
         self._emit(Broadcast(share))
         self._catch_up.add(share)
@@ -516,17 +510,18 @@ class Icp(Machine):
             self._take(package)
 
     def _take(self, package: CatchUpPackage) -> None:
-        """A package up to which everything is certified here."""
+        """A package up to which everything is certified here; who has executed far less does not go on from there."""
         self._catch_up.take(package)
         if self._executed <= package.height - self.config.cup_interval:
-            self._resync(
-                package.output, package.height
-            )  # a whole interval behind in executing: do not go on from there
+            self._resync(package.output, package.height)
         self._forget()
 
     def _adopt(self, package: CatchUpPackage) -> None:
         """Take over from others what this replica has missed."""
-        if package.height <= self.certified or not package.holds(self.quorum):
+        if package.height <= self._catch_up.height or not package.holds(self.quorum):
+            return
+        if package.height <= self.certified:
+            self._take(package)
             return
         height = package.height
         self._certification.skip_to(height)
@@ -545,7 +540,7 @@ class Icp(Machine):
     def _jump_to(self, package: CatchUpPackage) -> None:
         """The chain up to a package was missed, and nobody has it any more."""
         self.decided, self.state = package.height, package.block
-        self._chain, self._covers = {}, {}
+        self._chain = Chain()
         self._emit(Adopt(package.height, package.block))
         self._resync(package.output, package.height)
         self._forget_rounds()
@@ -562,7 +557,7 @@ class Icp(Machine):
         return (self.id + 1 + self.height % others) % self.quorum.replicas
 
     def _status(self) -> Status:
-        return Status(self.id, self.height, self.decided, self.certified)
+        return Status(self.id, self.height, self.decided, self.certified, self._catch_up.height)
 
     def _ask_for(self, height: int, block: BlockId, voters: tuple[int, ...]) -> None:
         """Ask one of those who voted for a block for it; once until the next mark."""
@@ -571,7 +566,7 @@ class Icp(Machine):
         self._round.asked_for.add(block)
         others = [voter for voter in voters if voter != self.id]
         if others:
-            witness = others[(self.id + height + self._elapsed_ns // self.config.unit_ns) % len(others)]
+            witness = others[(self.id + height + self._clock.elapsed_ns // self.config.unit_ns) % len(others)]
             self._emit(Send(witness, BlockRequest(self.id, height, block, self.decided)))
 
     def _ask_for_lacking(self) -> None:
@@ -595,30 +590,24 @@ class Icp(Machine):
         if height > self.decided:
             round_ = self._rounds.get(height)
             return None if round_ is None else round_.proposals.get(block)
-        proposal = self._chain.get(height)
-        return proposal if proposal is not None and proposal.block.id == block else None
+        return self._chain.proposal(height, block)
 
     def _on_status(self, message: Status) -> None:
         package, decided, certified = None, message.decided, message.certified
         latest = self._catch_up.latest
         lacks_block = decided < self.decided and decided + 1 not in self._chain
         lacks_output = certified < self.certified and certified + 1 not in self._certification.certificates
-        if latest is not None and certified < latest.height and (lacks_block or lacks_output):
+        if latest is not None and message.package < latest.height <= certified:
+            package = latest
+        elif latest is not None and certified < latest.height and (lacks_block or lacks_output):
             package, certified = latest, latest.height
             decided = max(decided, latest.height)
-        chain, finalized = self._chain_after(decided)
+        chain, finalized = self._chain.after(decided)
         certificates = self._certification.certificates
         outputs = tuple(certificates[at] for at in range(certified + 1, certified + SYNC_MAX + 1) if at in certificates)
         said = tuple(self._said(message))
         if package or chain or outputs or said:
             self._emit(Send(message.sender, Sync(self.id, package, chain, finalized, outputs, said)))
-
-    def _chain_after(self, height: int) -> tuple[tuple[Proposal, ...], Finalized | None]:
-        """Final blocks after a height, up to one that a certificate names."""
-        if height + 1 not in self._chain:
-            return (), None
-        covering = self._covers[min(height + SYNC_MAX, self.decided)]
-        return tuple(self._chain[at] for at in range(height + 1, covering.height + 1)), covering
 
     def _said(self, status: Status) -> list[Signed]:
         """What was said in rounds that are not final, and this replica's shares that the asker may have missed."""
@@ -667,25 +656,14 @@ class Icp(Machine):
     def _arm(self) -> None:
         """Let the timer run to the next mark, unless it runs; stop it where nothing is waited for."""
         waits = self._is_active or self.certified < self.decided
-        if not waits and self._mark_ns:
-            self._mark_ns = 0
+        if not waits and self._clock.mark_ns:
+            self._clock.stop()
             self._emit(CancelTimer())
-        elif waits and not self._mark_ns:
-            self._mark_ns = self._next_mark_ns()
-            self._emit(SetTimer(self._mark_ns - self._elapsed_ns))
-
-    def _next_mark_ns(self) -> int:
-        """The next moment of the round at which anything may fall due."""
-        now, config = self._elapsed_ns, self.config
-        marks = [(now // config.timeout_ns + 1) * config.timeout_ns]
-        if self._is_active:
-            last = self._notary_delay_ns(len(self._round.ranking))
-            due = [self._notary_delay_ns(self._round.best_rank)] if self._round.best_rank is not None else []
-            unit, epsilon = config.unit_ns, config.epsilon_ns
-            due.append((now // unit + 1) * unit)
-            due.append((max(now - epsilon, -1) // unit + 1) * unit + epsilon)
-            marks.extend(mark for mark in due if now < mark <= last)
-        return min(marks)
+        elif waits and not self._clock.mark_ns:
+            best = self._round.best_rank
+            last_ns = self._notary_delay_ns(self.quorum.replicas) if self._is_active else 0
+            due_ns = () if best is None else (self._notary_delay_ns(best),)
+            self._emit(SetTimer(self._clock.run_to_next(last_ns=last_ns, due_ns=due_ns)))
 
     _HANDLERS: ClassVar[dict[type, Callable[[Icp, Any], None]]] = {
         Proposal: _on_proposal,

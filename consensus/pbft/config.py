@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from consensus.pbft.new_view import Policy
 from consensus.quorum import QuorumSystem
@@ -51,6 +52,9 @@ class PbftConfig(CoreConfig):
 
     Args:
         policy: what follows a failed attempt: `retry` the same block, `skip` it for an empty one, or `halt`.
+        outvoted: what a replica does whose output is not the decided one: fetch that and `stay` with its own state, or
+            take the state of others over (`resync`).
     """
 
     policy: Policy = "retry"
+    outvoted: Literal["stay", "resync"] = "stay"

@@ -49,6 +49,7 @@ from consensus.protocol import (
     Execute,
     Halt,
     Pair,
+    Resync,
     Send,
 )
 
@@ -62,6 +63,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         super().__init__(replica, config, source, GENESIS, GENESIS.state)
         self._reproposals: dict[int, Reproposal] = {}  # of this view: nothing else may be voted for at these heights
         self._abandoned: set[int] = set()  # of this view
+        self._decided_output = b""  # at `decided`
 
     # --- inputs -------------------------------------------------------------------------------------------
 
@@ -71,7 +73,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
             return ()  # past a stable checkpoint: nobody waits for this answer any more
         slot.own = Pair(block.digest, output)
         if slot.decision is not None:
-            self._fetch_if_dissenting(slot)
+            self._mend_if_dissenting(slot)
         elif view == self.view and self.active and slot.proposal == block and slot.prepare_vote is None:
             self._vote_prepare(slot, slot.own)
         return self._drain()
@@ -82,7 +84,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         for slot in self._slots.values():
             if self.active and slot.awaits_execution and slot.proposal is not None:
                 self._emit(Execute(slot.proposal, self.view))
-            self._fetch_if_dissenting(slot)
+            self._mend_if_dissenting(slot)
 
     def _accept(self, slot: Slot, block: Block, bound_output: bytes | None = None) -> None:
         slot.proposal = block
@@ -142,8 +144,9 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         decision = slot.decision
         assert decision is not None
         self._reach(slot.height, next_state(self.state, decision.block.digest, decision.output))
+        self._decided_output = decision.output
         self._emit(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
-        self._fetch_if_dissenting(slot)
+        self._mend_if_dissenting(slot)
         if self.decided % self.config.checkpoint_interval == 0:
             self._vote_checkpoint(self.decided, self.state)
 
@@ -152,12 +155,26 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         if self.halt_at is not None and self.halt_at <= height:
             self.halt_at = None  # others went on: a faulty leader showed the evidence for halting to this one alone
 
-    def _fetch_if_dissenting(self, slot: Slot) -> None:
-        """Ask all who committed: some dissent themselves, some may be faulty, and a message may be lost."""
+    def _mend_if_dissenting(self, slot: Slot) -> None:
         if slot.decision is None or not slot.dissents:
             return
-        request = OutputRequest(self.id, self.view, slot.height, slot.decision.output)
-        for voter in slot.decision.voters:
+        if self.config.outvoted == "resync":
+            self._resync(slot, slot.decision)
+        else:
+            self._fetch(slot, slot.decision)
+
+    def _resync(self, slot: Slot, decision: Decision) -> None:
+        """Take the state of others over as it is by now: later heights may be decided already."""
+        slot.own = Pair(decision.block.digest, decision.output)
+        self._emit(Resync(self.decided, self._decided_output))
+        for height, above in sorted(self._slots.items()):
+            if height > self.decided and self.active and above.awaits_execution and above.proposal is not None:
+                self._emit(Execute(above.proposal, self.view))
+
+    def _fetch(self, slot: Slot, decision: Decision) -> None:
+        """Ask all who committed: some dissent themselves, some may be faulty, and a message may be lost."""
+        request = OutputRequest(self.id, self.view, slot.height, decision.output)
+        for voter in decision.voters:
             if voter != self.id:
                 self._emit(Send(voter, request))
 

@@ -225,7 +225,6 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         self._emit(Certify(stable.height, stable.state.output, stable.voters))
         self.executed_height, self.execution = stable.height, stable.state.execution
         self.certified = stable.height
-        self._snapshots.clear()
         self._execute_above(stable.height)
 
     def _take_over(self, stable: StableCheckpoint[Snapshot]) -> None:

@@ -32,6 +32,12 @@ class _Line(msgspec.Struct):
 class _Attempt(msgspec.Struct):
     view: Count
     ballot: tuple[_Line, ...]
+    answers: tuple[_Line, ...] = ()
+
+    @property
+    def said(self) -> tuple[_Line, ...]:
+        """What was answered, apart from a state that carries over from the answers before."""
+        return self.answers or self.ballot
 
 
 class _Height(msgspec.Struct):
@@ -71,8 +77,13 @@ def ballot_at(trace: Trace, height: int, attempt: int | None, chain: Chain) -> B
             f"{trace.path}: height {height:,} has no executed attempt {attempt}; its attempts are {listed}"
         )
     wanted = [each for each in found if each.view == attempt] if attempt is not None else []
-    chosen = next(iter([*wanted, *(each for each in found if len(each.ballot) > 1), *found]))
-    answers = tuple(Answer(digest=line.digest, weight=line.weight, replicas=line.replicas) for line in chosen.ballot)
+    chosen = next(iter([*wanted, *(each for each in found if len(each.said) > 1), *found]))
+    if len(chosen.said) == 1 < len(chosen.ballot):
+        raise NothingToExplain(
+            f"{trace.path}: at height {height:,} all answered alike, and their states had differed before; height "
+            f"{_first_difference(trace):,} is where that began"
+        )
+    answers = tuple(Answer(digest=line.digest, weight=line.weight, replicas=line.replicas) for line in chosen.said)
     return Ballot(chosen.view, views, answers)
 
 
@@ -92,6 +103,16 @@ def _height_at(trace: Trace, height: int, chain: Chain) -> Sequence[_Attempt]:
     raise NothingToExplain(f"{trace.path}: holds no height {height:,}; {held}")
 
 
+def _first_difference(trace: Trace) -> int:
+    """The first height at which replicas answered differently."""
+    for record in trace.records():
+        if record.name == "height":
+            found = _read(trace, record)
+            if any(len(attempt.said) > 1 for attempt in found.attempts):
+                return found.height
+    return 0
+
+
 def _read(trace: Trace, record: TraceRecord) -> _Height:
     try:
         return msgspec.convert(record.fields, _Height)
@@ -106,9 +127,9 @@ def _fault(found: _Height, chain: Chain) -> str | None:
     for attempt in found.attempts:
         if not attempt.ballot:
             return f"attempt {attempt.view} has no ballot"
-        if len({line.digest for line in attempt.ballot}) < len(attempt.ballot):
+        if any(len({line.digest for line in lines}) < len(lines) for lines in (attempt.ballot, attempt.answers)):
             return f"attempt {attempt.view} has one answer in two lines of its ballot"
-        for line in attempt.ballot:
+        for line in (*attempt.ballot, *attempt.answers):
             if not line.replicas or max(line.replicas) >= chain.replicas:
                 return f"a ballot names replicas {list(line.replicas)[:9]}; there are {chain.replicas}"
     return None

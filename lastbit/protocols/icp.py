@@ -35,6 +35,7 @@ def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Se
         delta_bnd_ns=_delta_bound_ns(chain, timing.delay_ns),
         epsilon_ns=chain.epsilon_ns,
         timeout_ns=timing.timeout_ns,
+        timeout_max_ns=timing.timeout_max_ns,
         certified_gap_slow=chain.certified_gap_slow,
         certified_gap_max=chain.certified_gap_max,
         cup_gap_max=chain.cup_gap_max,

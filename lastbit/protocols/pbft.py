@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 
 def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Setup:  # noqa: ARG001 - nothing is drawn
+    assert chain.outvoted != "halt", "refused with the scenario"
     config = PbftConfig(
         quorum=quorum,
         policy=chain.policy,
+        outvoted=chain.outvoted,
         pipeline=chain.pipeline,
         checkpoint_interval=chain.checkpoint_interval,
         watermark_window=chain.watermark_window_heights,

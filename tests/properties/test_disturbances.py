@@ -196,7 +196,8 @@ def test_no_copy_crosses_a_partition_and_all_others_pass(case: Case) -> None:
     ]
     together = run(replace(case, partitions=()))[0]
 
-    assert arrived == [copy for copy in together if copy[1:] not in apart]
+    # Sorted: where copies of two broadcasts arrive at once, which comes first depends on those that came before.
+    assert sorted(arrived) == sorted(copy for copy in together if copy[1:] not in apart)
     for receiver, number in apart:
         assert not network.reaches(case.sendings[number].sender, receiver, case.sendings[number].at_ns)
 

@@ -98,7 +98,7 @@ class IcpLiar(Behaviour):
             case CatchUpShare():
                 return replace(message, block=output("invented"), height=message.height + ahead)
             case Status():
-                return replace(message, decided=max(message.decided - 1, 0), certified=message.certified + 1)
+                return replace(message, decided=max(message.decided - 1, 0), certified=message.certified + 1, package=0)
             case Sync():
                 return replace(message, messages=())
         return message

@@ -85,7 +85,8 @@ class IcpSolo:
 
     def wait_until(self, ns: int) -> None:
         """Timers run out until the round is so old."""
-        while self.protocol._mark_ns and self.protocol._mark_ns <= ns:
+        clock = self.protocol._clock
+        while clock.mark_ns and clock.mark_ns <= ns:
             self.timeout()
 
     def pass_round(self, height: int) -> None:

@@ -24,10 +24,16 @@ GOLDEN = Path(__file__).parent.parent / "scenarios" / "golden.toml"
 SHORTENED: dict[str, tuple[int, int | None]] = {
     "all-equal": (100, None),
     "byzantine-leader": (60, None),
+    "client-conflict": (200, None),
+    "drift-without-resync": (600, None),
     "forest-threads": (150, None),
     "forest-threads-top1": (800, None),
     "gpu-order": (60, None),
     "gpu-order-top1": (60, None),
+    "one-drifts-icp": (200, None),
+    "one-drifts-pbft": (200, None),
+    "one-drifts-pbft-classic": (200, None),
+    "one-drifts-tendermint": (200, None),
     "one-in-ten-thousand": (320, 49),
     "one-in-ten-thousand-retry": (320, 49),
     "one-in-ten-thousand-retry-persistent": (320, 49),
@@ -35,6 +41,14 @@ SHORTENED: dict[str, tuple[int, int | None]] = {
     "several-requests": (50, 49),
     "shared-answers": (300, None),
     "too-many-silent": (100, None),
+    "two-against-two-icp": (200, None),
+    "two-against-two-pbft": (200, None),
+    "two-against-two-pbft-classic": (200, None),
+    "two-against-two-tendermint": (200, None),
+    "two-of-seven-icp": (200, None),
+    "two-of-seven-pbft": (200, None),
+    "two-of-seven-pbft-classic": (200, None),
+    "two-of-seven-tendermint": (200, None),
 }
 
 

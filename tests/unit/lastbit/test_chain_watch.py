@@ -254,6 +254,9 @@ def test_a_certificate_that_all_have_behind_them_is_compared_with_what_a_newcome
         chain.certify(replica, Certify(1, digest("a"), (0, 1, 2)), 1)
     chain.forget(1)
     chain.began_anew(3)
+
+    assert chain.certified.of(3) == 0
+
     chain.certify(3, Certify(1, digest("b"), (1, 2, 3)), 99)
 
     assert [(fork.kind, fork.height) for fork in chain.forks] == [("two-certificates", 1)]

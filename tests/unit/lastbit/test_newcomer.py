@@ -36,9 +36,9 @@ def test_whether_the_memory_is_lost_makes_another_run() -> None:
     assert run(memory="lost").trace_digest != run(memory="kept").trace_digest
 
 
-def begun(**tables: Any) -> Simulation:
-    """A run in which replica 1 loses its memory from 200 ms to 400 ms, before its first event."""
-    crash = {"replica": 1, "from_ms": 200, "until_ms": 400, "memory": "lost"}
+def begun(replica_lost: int = 1, **tables: Any) -> Simulation:
+    """A run in which a replica loses its memory from 200 ms to 400 ms, before its first event."""
+    crash = {"replica": replica_lost, "from_ms": 200, "until_ms": 400, "memory": "lost"}
     prepared = Prepared(scenario(crash=[crash], **tables))
     simulation = Simulation(
         prepared.scenario, prepared.replicas, prepared.streams, TraceWriter(None, prepared.header())
@@ -83,3 +83,19 @@ def test_what_comes_back_is_a_fresh_replica_that_has_asked() -> None:
     simulation.world.run(until_ns=450 * MS)
 
     assert after.decided > before.decided
+
+
+def test_a_newcomer_that_leads_executes_nothing_twice() -> None:
+    simulation = begun(0, chain={"blocks": 200, "pipeline": 3})
+    simulation.world.run(until_ns=400 * MS + 1)
+
+    heights = [execution.block.height for execution in simulation.nodes[0].executor._under_way]
+    assert heights == [1, 2, 3]
+
+
+def test_the_state_that_carries_over_begins_anew() -> None:
+    simulation = begun(state={"carries": "hash-chain"})
+    carried = simulation.nodes[1].executor.carried
+    simulation.world.run(until_ns=400 * MS + 1)
+
+    assert simulation.nodes[1].executor.carried is not carried

@@ -269,6 +269,19 @@ def test_nothing_grows_with_the_heights() -> None:
     assert max(len(held) for held in holds if isinstance(held, (dict, list, set))) <= 4
 
 
+def test_what_a_replica_voted_before_it_lost_its_memory_counts_beside_what_it_votes_after() -> None:
+    watched = Watched()
+    watched.execute(1, "aaab")
+    watched.observation.went_down(2)
+    watched.observation.came_up(2)
+    watched.observation.began_anew(2)
+    watched.execute(1, "..b.")
+    verdict = watched.observation.last_verdict(1)
+
+    assert verdict is not None
+    assert [line.replicas for line in verdict.ballot] == [(0, 1, 2), (2, 3)]
+
+
 def test_checkers_are_told_what_all_say_and_what_the_honest_compute_and_decide() -> None:
     watched = Watched(honest=(0, 1, 2))
     block = Block(1, (0,))

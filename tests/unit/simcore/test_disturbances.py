@@ -262,6 +262,32 @@ def test_a_disturbance_that_is_turned_on_changes_no_draw_of_another() -> None:
     assert set(alone.arrived) < set(among.arrived)
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"reordering": Reordering(probability=1.0, held_ns_max=10**9)},
+        {"before_gst": BeforeGst(gst_ns=10**12, loss=0.0, extra_ns_max=10**9)},
+    ],
+)
+def test_each_of_two_copies_is_late_by_a_time_of_its_own(late: dict[str, Any]) -> None:
+    found = wire(Constant(5), duplication=1.0, **late)
+    found.broadcast(0)
+
+    assert len({time_ns for time_ns, _, _ in found.run()}) == 4
+
+
+def test_whether_a_copy_is_held_back_does_not_depend_on_whether_it_is_duplicated() -> None:
+    found = wire(Constant(5), duplication=0.5, reordering=Reordering(probability=0.5, held_ns_max=10**9))
+    found.broadcast_at(*range(1000))
+    took: dict[int, list[int]] = {}
+    for time_ns, receiver, sent_ns in found.run():
+        if receiver == 1:
+            took.setdefault(sent_ns, []).append(time_ns - sent_ns)
+    held = [times_ns != [5] for times_ns in took.values() if len(times_ns) == 1]
+
+    assert abs(sum(held) / len(held) - 0.5) < 0.15  # more than six deviations
+
+
 def test_both_copies_stop_at_a_partition() -> None:
     found = Wire(
         Constant(5),

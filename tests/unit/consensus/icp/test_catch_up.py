@@ -12,11 +12,12 @@ from consensus.icp.messages import (
     CertificationShare,
     CertifiedOutput,
     Finalized,
+    Proposal,
     Status,
     Sync,
 )
 from consensus.icp.replica import CHAIN_KEPT
-from consensus.protocol import Adopt, Certify, Decide, Execute, Resync
+from consensus.protocol import Adopt, Certify, Decide, Execute, Resync, SetTimer
 
 ALL = (0, 1, 2)
 
@@ -43,12 +44,12 @@ def test_every_so_many_heights_a_share_of_a_catch_up_package_is_sent() -> None:
 
 def test_n_minus_f_shares_make_a_package_and_what_is_long_before_it_is_forgotten() -> None:
     solo = certified(CHAIN_KEPT + 9, cup_interval=CHAIN_KEPT + 8)
-    assert min(solo.protocol._chain) == 1
+    assert solo.protocol._chain.first == 1
     solo.package(CHAIN_KEPT + 8, "same", solo.others[:1])
     assert solo.protocol._catch_up.height == 0
     solo.package(CHAIN_KEPT + 8, "same", solo.others[1:2])
     assert solo.protocol._catch_up.height == CHAIN_KEPT + 8
-    assert min(solo.protocol._chain) == min(solo.protocol._certification.certificates) == 9
+    assert solo.protocol._chain.first == min(solo.protocol._certification.certificates) == 9
 
 
 def test_shares_that_differ_or_are_of_no_package_make_none() -> None:
@@ -108,7 +109,7 @@ def test_who_is_a_whole_interval_behind_in_executing_takes_the_state_over() -> N
 
 def test_who_asks_is_sent_final_blocks_and_certificates_with_what_proves_them() -> None:
     solo = certified(5)
-    solo.hear(Status(solo.others[0], 2, 1, 2))
+    solo.hear(Status(solo.others[0], 2, 1, 2, 0))
     (sync,) = solo.said(Sync)
     assert [proposal.height for proposal in sync.chain] == [2, 3, 4, 5]
     assert (sync.finalized, sync.package) == (Finalized(5, solo.block(5).id, sync.finalized.voters), None)
@@ -126,7 +127,7 @@ def test_who_asks_is_sent_final_blocks_and_certificates_with_what_proves_them() 
 
 def test_a_chain_counts_only_if_it_is_linked_and_final() -> None:
     source = certified(5)
-    source.hear(Status(source.others[0], 1, 0, 0))
+    source.hear(Status(source.others[0], 1, 0, 0, 0))
     (sync,) = source.said(Sync)
     few = Finalized(5, source.block(5).id, (0, 1))
     empty = source.proposal(source.block(3, empty=True))
@@ -145,7 +146,7 @@ def test_who_asks_for_what_is_forgotten_is_sent_the_package_and_what_comes_after
     last = CHAIN_KEPT + 10
     solo = certified(last + 2, cup_interval=last)
     solo.package(last, "same", solo.others)
-    solo.hear(Status(solo.others[0], 3, 2, 2))
+    solo.hear(Status(solo.others[0], 3, 2, 2, 0))
     (sync,) = solo.said(Sync)
     assert sync.package is not None
     assert sync.package.height == last
@@ -157,6 +158,18 @@ def test_who_asks_for_what_is_forgotten_is_sent_the_package_and_what_comes_after
     assert [execute.block.height for execute in newcomer.of(Execute)] == [last + 1, last + 2]
 
 
+def test_who_has_certified_what_a_package_stands_for_and_lacks_it_is_sent_it() -> None:
+    solo, other = certified(5, cup_interval=4), certified(5, cup_interval=4, rank=0)
+    solo.package(4, "same", solo.others)
+    solo.hear(Status(other.id, 6, 5, 5, 4))
+    assert solo.said(Sync) == []
+    solo.hear(Status(other.id, 6, 5, 5, 0))
+    (sync,) = solo.said(Sync)
+    assert other.protocol._catch_up.height == 0
+    other.hear(sync)
+    assert (other.protocol._catch_up.height, other.of(Adopt), other.of(Resync)) == (4, [], [])
+
+
 def test_after_a_crash_what_was_being_executed_is_asked_for_again() -> None:
     solo = IcpSolo()
     for height in (1, 2, 3):
@@ -164,7 +177,29 @@ def test_after_a_crash_what_was_being_executed_is_asked_for_again() -> None:
     solo.executed(1)
     effects = solo.keep(solo.protocol.recover())
     assert [effect.block.height for effect in effects if isinstance(effect, Execute)] == [2, 3]
-    assert solo.said(Status) == [Status(solo.id, 4, 3, 0)]
+    assert solo.said(Status) == [Status(solo.id, 4, 3, 0, 0)]
+    assert isinstance(effects[-1], SetTimer)
+
+
+def test_who_asks_is_sent_the_own_shares_of_the_one_it_asks() -> None:
+    solo = certified(4, cup_interval=4)
+    solo.pass_round(5)
+    solo.executed(5)
+    solo.propose(6)
+    solo.notarize(solo.block(6), solo.others)
+    solo.propose(7)
+    solo.hear(Status(solo.others[0], 6, 5, 4, 0))
+    (sync,) = solo.said(Sync)
+    own = {(each.kind, each.height) for each in sync.messages if each.sender == solo.id}
+    assert own >= {
+        ("notarization-share", 6),
+        ("notarization-share", 7),
+        ("notarization", 6),
+        ("finalization-share", 6),
+        ("certification-share", 5),
+        ("catch-up-share", 4),
+    }
+    assert {each.block.id for each in sync.messages if isinstance(each, Proposal)} >= {solo.block(6).id}
 
 
 def test_a_replica_that_was_away_for_long_comes_back_by_a_package() -> None:

@@ -135,9 +135,8 @@ def test_a_drifting_replica_resyncs_and_agrees_from_there_on() -> None:
     cluster.check()
     assert [[resync.height for resync in each] for each in cluster.resyncs] == [[], [], [], [2]]
     assert all(node.certified == 20 for node in cluster.inner)  # type: ignore[attr-defined]
-    assert all(3 in certify.voters for certify in cluster.certified[0].values() if certify.height > 15) or any(
-        3 in certify.voters for certify in cluster.certified[1].values() if certify.height > 5
-    )
+    assert 3 not in cluster.certified[3][2].voters
+    assert 3 in cluster.certified[3][20].voters
 
 
 def test_a_minority_of_two_in_seven_resyncs() -> None:
@@ -148,7 +147,7 @@ def test_a_minority_of_two_in_seven_resyncs() -> None:
 
 
 def test_three_in_seven_leave_nothing_certified_and_nobody_resyncs() -> None:
-    cluster = IcpCluster(icp(7), blocks=20, answer=drifting(1, 4, 5)).run(60_000 * MS)  # type: ignore[arg-type]
+    cluster = IcpCluster(icp(7), blocks=20, answer=drifting(1, 4, 5)).run(5_000 * MS)  # type: ignore[arg-type]
     cluster.check()
     assert all(node.certified == 1 for node in cluster.inner)  # type: ignore[attr-defined]
     assert cluster.resyncs == [[]] * 7

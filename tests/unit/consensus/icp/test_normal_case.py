@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.cluster import MS
 from support.icp_cluster import IcpCluster, icp
+from support.icp_solo import IcpSolo
 
 from consensus.icp import IcpConfig, n_minus_f
-from consensus.icp.messages import KINDS, Proposal
-from consensus.protocol import Message, SetTimer
+from consensus.icp.messages import KINDS, NotarizationShare, Proposal, TreeBlock
+from consensus.protocol import Block, Message, SetTimer
 
 
 @pytest.mark.parametrize("n", [3, 4, 7])
@@ -99,3 +101,29 @@ def test_a_config_says_who_makes_blocks() -> None:
     config: IcpConfig = icp(7)
     assert sorted(config.ranking(3)) == list(range(7))
     assert config.block_maker(3, 2) == config.ranking(3)[2]
+
+
+def test_a_copy_of_a_replica_is_equal_and_goes_on_alike() -> None:
+    solo = IcpSolo(cup_interval=2)
+    for height in (1, 2, 3):
+        solo.pass_round(height)
+        solo.executed(height)
+        solo.certify(height, "same", solo.others[:height])
+    twin = deepcopy(solo.protocol)
+    assert twin == solo.protocol
+    share = NotarizationShare(solo.others[0], 4, 1, b"block")
+    solo.hear(share)
+    assert twin != solo.protocol
+    twin.receive(share)
+    assert twin == solo.protocol
+
+
+def test_the_id_of_a_block_binds_its_content_maker_rank_and_all_before_it() -> None:
+    blocks = [
+        TreeBlock(Block(2, requests), maker, rank, parent)
+        for requests in ((), (1,))
+        for maker, rank in ((0, 0), (1, 0), (0, 1))
+        for parent in (bytes(32), b"other")
+    ]
+    assert len({block.id for block in blocks}) == 12
+    assert TreeBlock(Block(2, ()), 0, 0, bytes(32), b"claimed").id == blocks[0].id

@@ -169,6 +169,15 @@ def test_n_minus_f_finalization_shares_make_a_block_final() -> None:
     assert solo.of(Execute) == [Execute(block.content, 0)]
 
 
+def test_a_certificate_against_what_is_decided_here_is_ignored() -> None:
+    solo = IcpSolo()
+    solo.pass_round(1)
+    rival = solo.block(1, empty=True)
+    block = solo.block(2, parent=rival.id)
+    solo.hear(solo.proposal(block), Finalization(0, Finalized(2, block.id, (0, 1, 2))))
+    assert [decide.block.height for decide in solo.of(Decide)] == [1]
+
+
 def test_a_final_block_makes_all_before_it_final_with_its_certificate() -> None:
     solo = IcpSolo()
     for height in (1, 2, 3):
@@ -287,7 +296,7 @@ def test_after_a_timeout_without_an_end_everybody_is_asked() -> None:
     solo.wait_until(3 * UNIT - 1)
     assert solo.said(Status) == []
     solo.wait_until(6 * UNIT)
-    assert solo.said(Status) == [Status(solo.id, 1, 0, 0)] * 2
+    assert solo.said(Status) == [Status(solo.id, 1, 0, 0, 0)] * 2
 
 
 def test_past_the_last_block_rounds_go_on_only_until_it_is_final() -> None:

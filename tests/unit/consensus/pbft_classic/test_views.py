@@ -121,6 +121,27 @@ def test_a_replica_that_has_left_a_view_votes_in_it_no_more_and_in_the_next_only
     assert [vote.view for vote in solo.said(Prepare)] == [1], "what came early has waited"
 
 
+def test_a_replica_that_has_left_a_view_no_longer_votes_on_what_that_view_proposed_again() -> None:
+    """It lags behind the watermarks of the new view, leaves it, and only then its own watermarks move."""
+    solo = PbftClassicSolo(watermark_window=4)
+    ahead = {"stable": solo.stable(4), "decided": 4}
+    solo.hear(solo.new_view(*(solo.view_change(s, prepared=(solo.certificate(6),), **ahead) for s in (0, 1, 2))))
+    solo.hear(*(solo.view_change(sender, 2, **ahead) for sender in (0, 1)))
+    assert (solo.protocol.view, solo.protocol.active) == (2, False)
+    solo.hear(Sync(0, 2, solo.stable(4), (), None, ()))
+    assert solo.protocol.stable.height == 4
+    assert solo.said(Prepare) == []
+
+
+def test_what_a_new_view_proposes_again_above_the_watermark_is_voted_for_when_that_moves() -> None:
+    solo = PbftClassicSolo(watermark_window=4)
+    ahead = {"stable": solo.stable(4), "decided": 4}
+    solo.hear(solo.new_view(*(solo.view_change(s, prepared=(solo.certificate(6),), **ahead) for s in (0, 1, 2))))
+    assert solo.said(Prepare) == []
+    solo.hear(Sync(0, 1, solo.stable(4), (), None, ()))
+    assert [(vote.view, vote.height) for vote in solo.said(Prepare)] == [(1, 6)]
+
+
 def test_an_unprepared_proposal_of_an_earlier_view_binds_nobody() -> None:
     solo = PbftClassicSolo()
     solo.propose(1, block=OTHER)
@@ -197,6 +218,13 @@ def test_a_certificate_without_a_quorum_moves_nobody() -> None:
     lie = (solo.decision(1, voters=(0, 1)),)
     solo.hear(Sync(0, 0, solo.stable(4, voters=(0, 1)), lie, None, ()))
     assert (solo.protocol.decided, solo.of(Adopt), solo.of(Decide)) == (0, [], [])
+
+
+def test_votes_of_others_in_a_sync_are_not_taken_on_its_sender_s_word() -> None:
+    solo = PbftClassicSolo()
+    solo.propose(1)
+    solo.hear(Sync(2, 0, None, (), None, tuple(Prepare(sender, 0, 1, solo[1].digest) for sender in (0, 1))))
+    assert solo.said(Commit) == []
 
 
 def test_a_replica_s_own_votes_are_said_once_more_to_who_asks() -> None:
