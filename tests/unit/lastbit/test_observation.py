@@ -384,7 +384,7 @@ def test_who_takes_the_state_over_is_waited_for_no_longer() -> None:
 def test_who_halts_itself_is_waited_for_no_longer() -> None:
     watched = WatchedLater()
     watched.order(1, (0, 1, 2))
-    watched.execute(1, "aaab")
+    watched.execute(1, "aaa.")
     watched.certify(1, "a", (0,))
     watched.observation.outvoted(3, Outvoted(2, 0))
 
