@@ -31,6 +31,7 @@ CauseCode: TypeAlias = Literal[
     "certification-behind",
     "faulty-leader",
     "leader-away",
+    "slow-block",
     "messages-lost",
     "unexplained",
 ]

@@ -9,7 +9,7 @@ from consensus.icp.config import n_minus_f
 from consensus.icp.messages import KINDS, CertificationShare
 from consensus.protocol import Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import ANY_BLOCK, OutputVote, ProtocolKind, Setup
+from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -53,6 +53,11 @@ def _output_vote(message: Message) -> OutputVote | None:
     return OutputVote(message.height, 0, Pair(ANY_BLOCK, message.output))
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
+    """The first block of a round must be heard before other ranks notarize their own, or none becomes final."""
+    return Patience("twice delta_bound is", 2 * _delta_bound_ns(chain, timing.delay_ns), delay_ns)
+
+
 ICP = ProtocolKind(
     name="icp",
     title="ICP",
@@ -73,6 +78,7 @@ ICP = ProtocolKind(
     quorum=n_minus_f,
     set_up=_set_up,
     held_back_ns=_held_back_ns,
+    patience=_patience,
     orders_first=True,
     leader_states_output=False,
     new_view=None,

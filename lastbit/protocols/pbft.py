@@ -8,7 +8,7 @@ from consensus.pbft import Pbft, PbftConfig
 from consensus.pbft.messages import KINDS, NewView, Prepare
 from consensus.protocol import Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -37,6 +37,13 @@ def _output_vote(message: Message) -> OutputVote | None:
     return OutputVote(message.height, message.view, message.pair) if isinstance(message, Prepare) else None
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:
+    """A proposal and the votes for its output must fit in; what is prepared outlasts the view."""
+    return Patience(
+        "timeouts grow to at most", timing.timeout_max_ns, max(2 * delay_ns, delay_ns + chain.pipeline * compute_ns)
+    )
+
+
 PBFT = ProtocolKind(
     name="pbft",
     title="PBFT",
@@ -48,6 +55,7 @@ PBFT = ProtocolKind(
     quorum=QuorumSystem,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=False,
     leader_states_output=False,
     new_view=NewView,

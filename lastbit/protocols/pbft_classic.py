@@ -9,7 +9,7 @@ from consensus.pbft_classic import PbftClassic, PbftClassicConfig
 from consensus.pbft_classic.messages import KINDS
 from consensus.protocol import Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -39,6 +39,11 @@ def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
     return None
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
+    """A proposal and the votes for it must fit in; what is prepared outlasts the view. Nothing is computed for that."""
+    return Patience("timeouts grow to at most", timing.timeout_max_ns, 2 * delay_ns)
+
+
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
     title="PBFT, ordering first",
@@ -50,6 +55,7 @@ PBFT_CLASSIC = ProtocolKind(
     quorum=QuorumSystem,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=True,
     leader_states_output=False,
     new_view=NewView,

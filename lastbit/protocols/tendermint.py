@@ -8,7 +8,7 @@ from consensus.protocol import Message
 from consensus.quorum import QuorumSystem
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import KINDS
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -40,6 +40,15 @@ def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
     return None
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:
+    """A proposal must be heard and computed; where it states its own output, its proposer computes first."""
+    return Patience(
+        "timeouts grow to at most",
+        timing.timeout_max_ns,
+        delay_ns + compute_ns * (2 if chain.digest == "proposal" else 1),
+    )
+
+
 TENDERMINT = ProtocolKind(
     name="tendermint",
     title="Tendermint",
@@ -51,6 +60,7 @@ TENDERMINT = ProtocolKind(
     quorum=_quorum,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=False,
     leader_states_output=True,
     new_view=None,
