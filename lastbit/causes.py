@@ -329,7 +329,7 @@ def _leader_away(facts: Facts) -> Cause | None:
             return Cause("minority-halted", f"replica {leader}, which leads, was outvoted and has halted itself")
         if leader in facts.recovering:
             return Cause("recovery-too-slow", f"replica {leader}, which leads, has not recovered yet")
-        if leader not in together:
+        if together and leader not in together:
             return Cause("leader-away", f"replica {leader}, which leads, is cut off from those who could form a quorum")
     return None
 
