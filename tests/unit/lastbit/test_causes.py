@@ -9,9 +9,17 @@ from consensus.protocol import Block
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
 from lastbit.causes import Facts, find_cause
+from lastbit.protocols.kind import Patience
 
 BLOCK = Block(5, (4,))
 FOUR = QuorumSystem.equal(4)
+
+
+def together(*sides: list[int]) -> dict[int, frozenset[int]]:
+    """Only within a side replicas reach each other."""
+    return {one: frozenset(side) for side in sides for one in side}
+
+
 QUIET = Facts(
     quorum=FOUR,
     policy="retry",
@@ -19,17 +27,22 @@ QUIET = Facts(
     down=(),
     halted_themselves=(),
     resyncing=(),
+    catching_up=(),
     resync_ns=150_000_000,
     honest_up=(0, 1, 2, 3),
-    groups=(frozenset(range(4)),),
+    reach=together([0, 1, 2, 3]),
+    reach_changes=False,
     verdict=None,
     height=5,
     liar=None,
     halted=False,
     is_done=False,
     behind=(),
-    block_time_ns=30_000_000,
-    timeout_max_ns=480_000_000,
+    delay_ns=10_000_000,
+    compute_ns=17_100,
+    patience=Patience("timeouts grow to at most", 480_000_000, 20_000_000),
+    block_ns=30_000_000,
+    stall_after_ns=300_000_000,
     leaders={0: "honest"},
     leader_states_output=False,
     uncertified=0,
@@ -64,13 +77,13 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="nobody honest",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0, 1}), frozenset({2, 3}))),
+            replace(QUIET, reach=together([0, 1], [2, 3])),
             "partition",
             "partition: no side weighs 3 (replicas 0, 1 | 2, 3)",
             id="partition",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0, 1, 2}), frozenset({3})), silent=(2,)),
+            replace(QUIET, reach=together([0, 1, 2], [3]), silent=(2,)),
             "partition",
             "partition: no side weighs 3 (replicas 0, 1 | 3)",
             id="the larger side lacks a silent one",
@@ -107,9 +120,9 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="one is behind",
         ),
         pytest.param(
-            replace(QUIET, timeout_max_ns=20_000_000),
+            replace(QUIET, patience=QUIET.patience._replace(longest_ns=20_000_000)),
             "timeouts-too-short",
-            "timeouts grow to 20 ms at most, and an undisturbed block takes 30 ms",
+            "timeouts grow to at most 20 ms; with delays of 10 ms and 0.0171 ms to compute, more than 20 ms are needed",
             id="timeouts too short",
         ),
         pytest.param(
@@ -132,10 +145,17 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="leader down",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0}), frozenset({1, 2, 3})), leaders={0: "honest", 1: "honest"}),
+            replace(QUIET, reach=together([0], [1, 2, 3]), leaders={0: "honest", 1: "honest"}),
             "leader-away",
             "replica 0, which leads, is cut off from those who could form a quorum",
             id="leader cut off",
+        ),
+        pytest.param(
+            replace(QUIET, block_ns=300_000_001, delay_ns=99_994_300),
+            "slow-block",
+            "with delays of 99.9943 ms and 0.0171 ms to compute, a block takes 300 ms, and standing still for 300 ms "
+            "counts as a stall",
+            id="slow block",
         ),
         pytest.param(
             replace(QUIET, loss=0.25),
@@ -156,7 +176,7 @@ def test_an_attempt_that_agreed_explains_no_stall() -> None:
 
 
 def test_a_side_with_a_quorum_makes_a_partition_no_cause() -> None:
-    assert find_cause(replace(QUIET, groups=(frozenset({0, 1, 2}), frozenset({3})))).code == "unexplained"
+    assert find_cause(replace(QUIET, reach=together([0, 1, 2], [3]))).code == "unexplained"
 
 
 def test_too_few_alive_is_named_before_answers_that_differ() -> None:
