@@ -14,7 +14,7 @@ from lastbit.checking import ViolationSeen
 from lastbit.closed_forms import NoClosedForm, predict_scenario
 from lastbit.drift import predict_drift
 from lastbit.environment import current_environment, untested_versions
-from lastbit.fleet import Material
+from lastbit.fleet import Material, feedback_of
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
 from lastbit.observation import Compared, Tally
 from lastbit.replies import ConflictSeen
@@ -225,6 +225,8 @@ def _difference(
     asked = [(line, simulation.replicas[who[0]]) for line, who in honest if who]
     if len(asked) < 2:
         return None
+    if feedback_of(simulation.scenario.state) is not None:
+        return None  # answers that were fed with those before cannot be asked for again
     form = simulation.replicas[0].form
     for request in requests:
         said = [replica.said(request, view) for _, replica in asked]

@@ -73,20 +73,20 @@ class Executor:
         if self.carried is None:
             return
         self.carried.decide(decide)
-        waiting, self._waiting = self._waiting, []
-        for block, view in waiting:
-            self.execute(block, view)
+        self._begin_what_waited()
 
     def adopt(self, height: int) -> None:
-        """All up to a height came from others."""
-        if self.carried is not None:
-            self.carried.adopt(height)
+        """All up to a height came from others: what waited for the state there begins."""
+        if self.carried is None:
+            return
+        self.carried.adopt(height)
+        self._begin_what_waited()
 
     def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
         """Drop what is being computed, and the own state for one of others; that takes time."""
         self.cancel()
         self._taking_over_until_ns = self._world.now_ns + cost_ns
-        self._busy_until_ns = max(self._busy_until_ns, self._taking_over_until_ns)
+        self._busy_until_ns = self._taking_over_until_ns
         if self.carried is not None:
             self.carried.take_over(height, state)
 
@@ -101,10 +101,11 @@ class Executor:
         """Lose all that is remembered; `carried` begins anew."""
         self.cancel()
         self.carried = carried
+        self._taking_over_until_ns = 0
 
     def restart(self) -> None:
-        """Idle from now on."""
-        self._busy_until_ns = self._world.now_ns
+        """Idle from now on, or once the state of others is taken over."""
+        self._busy_until_ns = max(self._world.now_ns, self._taking_over_until_ns)
 
     @property
     def is_taking_over(self) -> bool:
@@ -115,6 +116,11 @@ class Executor:
     def has_taken_over(self) -> bool:
         """Has it ever begun to take over the state of others?"""
         return self._taking_over_until_ns > 0
+
+    def _begin_what_waited(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for block, view in waiting:
+            self.execute(block, view)
 
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
