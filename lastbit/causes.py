@@ -237,7 +237,7 @@ def _recovers(facts: Facts) -> str:
     if facts.catching_up:
         verb = "has" if len(facts.catching_up) == 1 else "have"
         who.append(f"{_replicas(facts.catching_up)} {verb} not caught up yet")
-    return " and ".join(who)
+    return ", and ".join(who)
 
 
 def _split_ballot(facts: Facts) -> Cause | None:
