@@ -52,16 +52,21 @@ class Attempt:
     done_ns: dict[int, int] = field(default_factory=dict)
     byzantine: dict[Pair, set[int]] = field(default_factory=dict)
 
-    def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> None:
-        """A replica executes a block; its answer is known here at once, and to itself when it is done."""
+    def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> bool:
+        """A replica executes a block; its answer is known here at once, and to itself when it is done.
+
+        Returns:
+            Whether it stands alone with that, so far.
+        """
         if replica in self.done_ns:  # it crashed before it was done, and does it once more
             self.groups = _without(self.groups, {replica})
         self.done_ns[replica] = done_ns
         for group in self.groups:
             if group.answer is answer and group.block is block:
                 group.replicas.append(replica)
-                return
+                return False
         self.groups.append(Group(block, answer, [replica]))
+        return True
 
     def by(self, now_ns: int) -> Attempt:
         """The attempt as it stands: without the answers that nobody has yet."""

@@ -10,10 +10,23 @@ from dataclasses import dataclass, field
 from operator import ne
 from typing import Any
 
-from consensus.protocol import Abandon, Adopt, Block, Certify, Decide, Halt, Message, Outvoted, Reply, Resync
+from consensus.protocol import (
+    Abandon,
+    Adopt,
+    Block,
+    BlockSource,
+    Certify,
+    Decide,
+    Halt,
+    Message,
+    Outvoted,
+    Reply,
+    Resync,
+)
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent
 from lastbit.chain_watch import ChainWatch, Decided
+from lastbit.checking import Checkers
 from lastbit.frontier import Frontier
 from lastbit.protocols import ProtocolKind
 from lastbit.replies import Replies
@@ -61,6 +74,7 @@ class Observation:
         honest: the replicas that follow the protocol.
         newcomers: those that will lose their memory.
         kind: the protocol.
+        asked: the clients' block for a height; None past the last one.
         compares_later: outputs are compared after a height is decided.
         now_ns: tells the simulated time.
         record: takes one record for each height that is closed.
@@ -74,6 +88,7 @@ class Observation:
         *,
         newcomers: Iterable[int] = (),
         kind: ProtocolKind,
+        asked: BlockSource,
         compares_later: bool,
         now_ns: Callable[[], int],
         record: Callable[[dict[str, Any]], None],
@@ -81,7 +96,8 @@ class Observation:
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
-        self.chain = ChainWatch(quorum, self.honest, self.honest.intersection(newcomers))
+        self.chain = ChainWatch(self.honest, self.honest.intersection(newcomers))
+        self.checkers = Checkers(quorum, self.honest, rules=kind.vote_rules, asked=asked, now_ns=now_ns)
         self.tally = Tally()
         self.halts: list[Halt] = []
         self.halted_themselves: dict[int, Outvoted] = {}
@@ -102,13 +118,15 @@ class Observation:
     def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None:
         if replica not in self.honest or block.height <= self._closed:
             return
-        self._attempt(block.height, view).add(replica, block, answer, done_ns)
+        if self._attempt(block.height, view).add(replica, block, answer, done_ns):
+            self.checkers.executed(block, answer.named)
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)
         self.tally.injected_changed += answer.changed
 
     def voted(self, replica: int, message: Message) -> None:
+        self.checkers.sent(replica, message)
         if message.__class__ is self._kind.new_view:
             self._view(0, message.view)
             return
@@ -129,23 +147,28 @@ class Observation:
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest:
             before = self.chain.tip
+            self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
             self._close_heights(has_moved=self.chain.tip > before)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest:
+            self.checkers.adopted(replica, adopt)
             self.chain.adopted(replica, adopt, self._now_ns())
             self._close_heights(has_moved=False)
 
     def certified(self, replica: int, certify: Certify) -> None:
         if replica in self.honest:
             before = self.chain.certified.tip
+            self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
             self._close_heights(has_moved=self.chain.certified.tip > before)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
         if replica in self.honest:
+            self.checkers.resynced(replica, resync)
+            self.chain.resynced(replica, resync, self._now_ns())
             self.tally.resyncs += 1
             self._executions.reach(replica, max(resync.height, self._executions.of(replica)))
             self._close_heights(has_moved=False)
@@ -183,6 +206,7 @@ class Observation:
     def began_anew(self, replica: int) -> None:
         """A replica has lost its memory: it follows the protocol, and may contradict what it said before."""
         if replica in self.honest:
+            self.checkers.forgot(replica)
             for attempts in self._attempts.values():
                 for attempt in attempts.values():
                     attempt.forget(replica)
@@ -248,6 +272,7 @@ class Observation:
             self._closed = height
         if self._closed > before:
             self.chain.forget(self._closed)  # only now: a replica that adopts a state may close many heights at once
+            self.checkers.forget(self.chain.forgotten)
         if has_moved or self._closed > before:
             self._progressed()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from consensus.protocol import BlockSource, ConsensusProtocol, Message, Pair
 from consensus.quorum import QuorumSystem
+from lastbit.protocols.votes import VoteRules
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -82,6 +83,7 @@ class ProtocolKind:
         leader_states_output: what a leader proposes states an output of its own.
         new_view: the message that begins a view; None where rounds belong to a height and replicas move on alone.
         output_vote: what a message says of an output; None: nothing.
+        vote_rules: what its messages mean as votes, and what follows from them.
     """
 
     name: str
@@ -98,3 +100,4 @@ class ProtocolKind:
     leader_states_output: bool
     new_view: type[Message] | None
     output_vote: Callable[[Message], OutputVote | None]
+    vote_rules: VoteRules

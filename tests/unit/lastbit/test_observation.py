@@ -4,8 +4,8 @@ from typing import Any
 
 from support.observing import answer, decide, digest
 
-from consensus.pbft.messages import NewView, Prepare
-from consensus.protocol import Adopt, Block, Halt, Pair
+from consensus.pbft.messages import Commit, NewView, Prepare
+from consensus.protocol import Adopt, Block, Halt, Pair, Resync
 from consensus.quorum import QuorumSystem
 from lastbit.observation import FAILURES_KEPT_MAX, Observation
 from lastbit.protocols import PROTOCOLS
@@ -23,6 +23,7 @@ class Watched:
             QUORUM,
             honest,
             kind=PROTOCOLS["pbft"],
+            asked=lambda height: Block(height, (height - 1,)),
             compares_later=False,
             now_ns=lambda: now_ns,
             record=self.records.append,
@@ -279,3 +280,33 @@ def test_what_a_replica_voted_before_it_lost_its_memory_counts_beside_what_it_vo
 
     assert verdict is not None
     assert [line.replicas for line in verdict.ballot] == [(0, 1, 2), (2, 3)]
+
+
+def test_checkers_are_told_what_all_say_and_what_the_honest_compute_and_decide() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    block = Block(1, (0,))
+    watched.execute(1, "...a")
+    for replica in (0, 1, 3):
+        watched.observation.voted(replica, Commit(replica, 0, 1, Pair(block.digest, digest("a"))))
+    watched.observation.voted(0, Commit(0, 0, 1, Pair(block.digest, digest("b"))))
+    watched.observation.decided(0, decide(1, "a", voters=(0, 1, 3)))
+    watched.observation.decided(1, decide(1, "a", voters=(0, 1, 2)))
+    watched.observation.decided(2, decide(2, "a", voters=(0, 1), requests=(7,)))
+    watched.observation.decided(3, decide(2, "a", voters=(0,)))
+
+    seen = [(each.kind, each.replicas) for each in watched.observation.checkers.violations.seen]
+    assert seen == [
+        ("double-vote", (0,)),
+        ("false-certificate", (1,)),
+        ("false-certificate", (2,)),
+        ("invalid-block", (2,)),
+        ("unknown-output", (2,)),
+    ]
+
+
+def test_what_only_the_faulty_computed_and_never_voted_for_is_unknown() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    watched.execute(1, "...a")
+    watched.observation.resynced(0, Resync(1, digest("a")))
+
+    assert [each.kind for each in watched.observation.checkers.violations.seen] == ["unknown-output"]
