@@ -151,23 +151,6 @@ class VoteKeeper:
             return Threshold(_FOR_ANY[vote.__class__], vote.round)
         return None
 
-    def ballot(self, kind: type[Vote], round_: int) -> Ballot[ValueId | None] | None:
-        """The votes of one type in a round, if there are any of that round."""
-        votes = self.rounds.get(round_)
-        if votes is None:
-            return None
-        return votes.prevotes if kind is Prevote else votes.precommits
-
-    def has(self, kind: type[Vote], round_: int, value: ValueId | None) -> bool:
-        """Do two thirds stand behind this value (None: nil) in a round?"""
-        ballot = self.ballot(kind, round_)
-        return ballot is not None and ballot.weight.get(value, 0) >= self.quorum.threshold
-
-    def has_any(self, kind: type[Vote], round_: int) -> bool:
-        """Did two thirds vote in a round, whatever for?"""
-        ballot = self.ballot(kind, round_)
-        return ballot is not None and sum(ballot.weight.values()) >= self.quorum.threshold
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VoteKeeper):
             return NotImplemented

@@ -168,18 +168,21 @@ class Voting(Machine, ABC):
         committed = self._log.committed()
         if committed is not None:
             return ProposalWithPrecommits(*committed)
-        step, round_, votes = self.round_state.step, self.round_state.round, self._log.votes
+        step, round_ = self.round_state.step, self.round_state.round
         if step is Step.PROPOSE:
             if (judged := self._judged_proposal()) is not None:
                 return judged
         elif not self._has_seen_polka and (polka := self._new_polka()) is not None:
             return polka
+        votes = self._log.votes.rounds.get(round_)
+        if votes is None:
+            return None
         if step is Step.PREVOTE:
-            if votes.has(Prevote, round_, None):
+            if votes.prevotes.weight.get(None, 0) >= self.quorum.threshold:
                 return PolkaNil()
-            if not self._has_prevotes and votes.has_any(Prevote, round_):
+            if not self._has_prevotes and sum(votes.prevotes.weight.values()) >= self.quorum.threshold:
                 return PolkaAny()
-        if not self._has_precommits and votes.has_any(Precommit, round_):
+        if not self._has_precommits and sum(votes.precommits.weight.values()) >= self.quorum.threshold:
             return PrecommitAny()
         return None
 
@@ -289,20 +292,28 @@ class Voting(Machine, ABC):
         self._log.votes.add(vote, vote.round)
 
     def _on_vote(self, vote: Vote) -> None:
-        state = self.round_state
+        state, round_ = self.round_state, vote.round
         if vote.height != state.height or not self._is_voting:
             if vote.height >= state.height:  # what is below is decided: late votes change nothing
                 self._keep_for_later(vote)
             return
-        if vote.round == state.round or self._is_near(vote.round):
-            told = self._log.votes.add(vote, state.round)
+        if round_ == state.round and (votes := self._log.votes.rounds.get(round_)) is not None:
+            # The short way of most votes: their sender's first, and too few yet or for what has its quorum already.
+            ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
+            certified = ballot.certified
+            if vote.sender not in ballot.votes and (
+                not ballot.add(vote.sender, vote.value) or (certified is not None and vote.value == certified)
+            ):
+                return
+        if round_ == state.round or self._is_near(round_):
+            told = self._log.votes.add(vote, state.round)  # what was counted above is not counted twice
             if told is None:
                 return
             is_overtaken = told.tally is Tally.SKIP
         else:
-            is_overtaken = vote.round > state.round and self._far.add(vote)
+            is_overtaken = round_ > state.round and self._far.add(vote)
         if is_overtaken:
-            self._feed(RoundSkip(vote.round))
+            self._feed(RoundSkip(round_))
         self._settle()
 
     # --- timer --------------------------------------------------------------------------------------------
