@@ -165,8 +165,7 @@ class Voting(Machine, ABC):
 
     def _next_event(self) -> Event | None:
         """The first rule whose condition holds."""
-        committed = self._log.committed()
-        if committed is not None:
+        if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
             return ProposalWithPrecommits(*committed)
         step, round_ = self.round_state.step, self.round_state.round
         if step is Step.PROPOSE:
