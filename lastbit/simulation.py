@@ -79,6 +79,7 @@ class Simulation:
             self.honest,
             newcomers=[crash.replica for crash in crashes_of(scenario) if crash.memory_is_lost],
             kind=self.kind,
+            blocks=scenario.chain.blocks,
             asked=self.source,
             compares_later=self.setup.certified_at is not None,
             now_ns=lambda: self.world.now_ns,

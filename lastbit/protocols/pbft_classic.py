@@ -11,7 +11,7 @@ from consensus.pbft_classic import PbftClassic, PbftClassicConfig
 from consensus.pbft_classic.messages import KINDS, Commit, Prepare, ViewChange
 from consensus.protocol import Adopt, Certify, Decide, Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import HistoryVote, OutputVote, ProtocolKind, Setup, never_held_back
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
@@ -76,9 +76,13 @@ def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
     return (voters for snapshot, voters in votes.items() if snapshot.chain == adopt.state)
 
 
+def _history_vote(message: Message) -> HistoryVote | None:
+    return HistoryVote(message.height, message.state.execution) if isinstance(message, Checkpoint) else None
+
+
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
-    title="PBFT, ordering first",
+    title="classic PBFT",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay", "halt"),
@@ -91,5 +95,6 @@ PBFT_CLASSIC = ProtocolKind(
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
+    history_vote=_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -307,3 +307,16 @@ def test_an_output_taken_over_before_its_certificate_is_seen_is_compared_then() 
 
     (fork,) = chain.forks
     assert (fork.kind, fork.at_ns, fork.sides) == ("two-states", 20, ((digest("a"), ()), (digest("b"), (3,))))
+
+
+def test_what_was_taken_over_is_forgotten_with_its_height() -> None:
+    chain = watch()
+    chain.resynced(3, Resync(1, digest("a")), 10)
+    all_decide(chain, 1)
+    chain.resynced(2, Resync(2, digest("a")), 20)
+    for height in (2, 3):
+        for replica in range(4):
+            chain.decided(replica, replace(decide(height), output=b""), height)
+    chain.forget(3)
+
+    assert kept(chain) == 0
