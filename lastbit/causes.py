@@ -4,30 +4,42 @@ The first question that answers "yes" names the cause; the others that do are to
 
 1. `no-quorum-alive`: do those who are up and speak weigh less than a quorum?
 2. `nobody-honest`: is no honest replica up, so that nobody's decisions count?
-3. `partition`: is there no set of them, each reaching the others, that weighs a quorum?
-4. `minority-halted`: would those who speak weigh a quorum, had none of them been outvoted and halted itself?
-5. `recovery-too-slow`: would they, were none of them still taking over the state of others?
+3. `partition`: is there no set of them, each reaching the others for as long as a block takes, that weighs a quorum?
+4. `minority-halted`: would such a set weigh a quorum, had none of it been outvoted and halted itself?
+5. `recovery-too-slow`: would it, or an answer of the ballot, were none still taking over the state of others, or
+   catching up after a crash or partition?
 6. `split-ballot`: did honest replicas with a quorum of weight execute a block, and no answer reach a quorum?
 7. `split-proposal`: did the leader of the last attempt propose several blocks, so that votes split by its lie?
 8. `halted`: have replicas stopped voting, as the policy `halt` says, after an attempt that failed otherwise?
 9. `replica-behind`: is the chain done, and an honest replica has not caught up?
-10. `timeouts-too-short`: does computing and voting take longer than the longest timeout waits?
+10. `timeouts-too-short`: do the delays and the computing of a quorum, as they are now, take longer than the longest
+    timeout waits?
 11. `minority-leader`: does the leader state an output that a quorum contradicts, so that nobody votes for it?
 12. `certification-behind`: are so many more heights ordered than certified that the protocol holds ordering back?
 13. `faulty-leader`: is the leader of the last view faulty?
 14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
-    and has halted itself.)
-15. `messages-lost`: does the network lose messages, so that votes may be missing?
-16. `unexplained`: none of these.
+    and has halted itself, `recovery-too-slow` where it is still recovering.)
+15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall?
+16. `messages-lost`: has the network lost messages since the last progress, so that votes may be missing?
+17. `unexplained`: none of these.
+
+The order goes from what makes a decision impossible to what only delays it. First who is there at all (1, 2), who of
+them can talk (3), who of them still votes (4, 5): where too few do, what they answer decides nothing. Then what they
+said (6, 7), and what the policy made of it (8, 9). Then timers (10), which keep even willing voters from ending a
+block. Then what holds up one view or one height, and passes (11 to 15). Chance comes last (16), for it explains
+anything. A question sees the rest through those before it: a partition is judged among those who would vote, for a side
+that lacks a halted replica is no quorum either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
+from lastbit.protocols.kind import Patience
+from lastbit.reach import sides_of
 from lastbit.result import CauseCode
 
 
@@ -51,9 +63,11 @@ class Facts:
         down: the replicas that have crashed and are not back.
         halted_themselves: the honest replicas that were outvoted and take no further part.
         resyncing: the honest replicas that are taking over the state of others.
-        resync_ns: how long that takes.
+        catching_up: the honest replicas that were down, cut off or outvoted, and have not caught up.
+        resync_ns: how long it takes to take a state over.
         honest_up: the honest replicas that are up.
-        groups: the replicas that reach each other, all groups.
+        reach: whom each replica has reached for as long as a block takes, itself among them.
+        reach_changes: that differs from whom it reaches now.
         verdict: on the attempt that tells most: the last one at the height that did not come, or, where outputs are
             compared later, at the first whose output nobody certified; None where no honest replica executed.
         height: that did not come.
@@ -61,13 +75,16 @@ class Facts:
         halted: replicas have stopped voting, as the policy `halt` says.
         is_done: the chain has reached its target.
         behind: honest live replicas that have not decided all that others have.
-        block_time_ns: an undisturbed block.
-        timeout_max_ns: what timeouts grow to.
+        delay_ns: the delay within which a quorum hear each other now.
+        compute_ns: the time within which a quorum compute a block.
+        patience: how long the protocol waits, and must with those.
+        block_ns: how long a block takes with those.
+        stall_after_ns: standing still for longer is a stall.
         leaders: who led the last view of each live replica, and their behaviour.
         leader_states_output: what a leader proposes states its own output.
         uncertified: heights ordered and not certified.
         uncertified_max: from so many on the protocol holds ordering back; None: it never does.
-        loss: the probability that a message is lost.
+        loss: the probability that a message is lost, the greatest since the last progress.
     """
 
     quorum: QuorumSystem
@@ -76,17 +93,22 @@ class Facts:
     down: tuple[int, ...]
     halted_themselves: tuple[int, ...]
     resyncing: tuple[int, ...]
+    catching_up: tuple[int, ...]
     resync_ns: int
     honest_up: tuple[int, ...]
-    groups: tuple[frozenset[int], ...]
+    reach: Mapping[int, frozenset[int]]
+    reach_changes: bool
     verdict: Verdict | None
     height: int
     liar: int | None
     halted: bool
     is_done: bool
     behind: tuple[int, ...]
-    block_time_ns: int
-    timeout_max_ns: int
+    delay_ns: int
+    compute_ns: int
+    patience: Patience
+    block_ns: int
+    stall_after_ns: int
     leaders: Mapping[int, str]
     leader_states_output: bool
     uncertified: int
@@ -94,13 +116,32 @@ class Facts:
     loss: float
 
     @property
-    def mute(self) -> frozenset[int]:
-        """Who says nothing: silent by nature, or down."""
-        return frozenset((*self.silent, *self.down))
+    def speaking(self) -> frozenset[int]:
+        """Who is up and not silent by nature."""
+        return frozenset(self.reach).difference(self.silent, self.down)
 
-    def weight_without(self, *missing: int) -> int:
-        """The weight of those who speak, less those named."""
-        return self.quorum.total - self.quorum.weight_of(self.mute.union(missing))
+    @property
+    def voting(self) -> frozenset[int]:
+        """Who of them has not halted itself."""
+        return self.speaking.difference(self.halted_themselves)
+
+    @property
+    def recovering(self) -> frozenset[int]:
+        """Who cannot vote yet, and will."""
+        return frozenset((*self.resyncing, *self.catching_up))
+
+    @property
+    def ready(self) -> frozenset[int]:
+        """Who can vote now."""
+        return self.voting - self.recovering
+
+    def sides(self, among: frozenset[int]) -> tuple[frozenset[int], ...]:
+        """The largest sets of some replicas each of which reaches the others."""
+        return sides_of(self.reach, among)
+
+    def weight_together(self, among: frozenset[int]) -> int:
+        """The weight of the heaviest of those sets."""
+        return max(map(self.quorum.weight_of, self.sides(among)), default=0)
 
 
 def find_cause(facts: Facts) -> Cause:
@@ -114,7 +155,7 @@ def find_cause(facts: Facts) -> Cause:
 
 
 def _no_quorum_alive(facts: Facts) -> Cause | None:
-    quorum, alive = facts.quorum, facts.weight_without()
+    quorum, alive = facts.quorum, facts.quorum.weight_of(facts.speaking)
     if alive >= quorum.threshold:
         return None
     who = [f"{_replicas(facts.silent)} silent"] if facts.silent else []
@@ -134,35 +175,69 @@ def _nobody_honest(facts: Facts) -> Cause | None:
 
 
 def _partition(facts: Facts) -> Cause | None:
-    speaking = [group - facts.mute for group in facts.groups]
-    if any(facts.quorum.is_quorum(group) for group in speaking):
+    """Asked of those who can vote; where they are no quorum anyhow, of those who might, and in the end of all."""
+    quorum, everybody = facts.quorum, frozenset(facts.reach)
+    narrowing = (facts.ready, facts.voting, facts.speaking)
+    among = next((some for some in narrowing if quorum.is_quorum(some)), everybody)
+    sides = facts.sides(among)
+    if any(map(quorum.is_quorum, sides)):
         return None
-    sides = " | ".join(", ".join(map(str, sorted(group))) for group in speaking if group)
-    return Cause("partition", f"partition: no side weighs {facts.quorum.threshold} (replicas {sides})")
+    lasting = " for as long as a block takes" if facts.reach_changes else ""
+    unreached = {side: among - facts.reach[min(side)] for side in sides}
+    if all(len(side) + len(missed) == len(among) for side, missed in unreached.items()):
+        who = " | ".join(_ids(side) for side in sides)
+        return Cause("partition", f"partition: no side weighs {quorum.threshold}{lasting} (replicas {who})")
+    gaps = [_reaches_not(side, missed) for side, missed in unreached.items() if missed]
+    return Cause(
+        "partition",
+        f"partition: no replicas that reach each other weigh {quorum.threshold}{lasting} ({'; '.join(gaps)})",
+    )
+
+
+def _reaches_not(side: frozenset[int], missed: frozenset[int]) -> str:
+    return f"{_replicas(side)} {'does' if len(side) == 1 else 'do'} not reach {_replicas(missed)}"
 
 
 def _minority_halted(facts: Facts) -> Cause | None:
-    left, halted = facts.weight_without(*facts.halted_themselves), facts.halted_themselves
-    if not halted or left >= facts.quorum.threshold or facts.weight_without() < facts.quorum.threshold:
+    left, threshold = facts.weight_together(facts.voting), facts.quorum.threshold
+    if left >= threshold or facts.weight_together(facts.speaking) < threshold:
         return None
     return Cause(
         "minority-halted",
-        f"{_replicas(halted)} halted, outvoted by the others, and those who are left weigh {left}; "
-        f"{facts.quorum.threshold} are needed",
+        f"{_replicas(facts.halted_themselves)} halted, outvoted by the others, and those who are left weigh {left}; "
+        f"{threshold} are needed",
     )
 
 
 def _recovery_too_slow(facts: Facts) -> Cause | None:
-    out = {*facts.halted_themselves, *facts.resyncing}
-    left, resyncing = facts.weight_without(*out), facts.resyncing
-    with_them = facts.weight_without(*facts.halted_themselves)
-    if not resyncing or left >= facts.quorum.threshold or with_them < facts.quorum.threshold:
+    if not facts.recovering:
         return None
-    return Cause(
-        "recovery-too-slow",
-        f"{_replicas(resyncing)} took over the state of others, which takes {facts.resync_ns / 1e6:g} ms, and the rest "
-        f"weigh {left}; {facts.quorum.threshold} are needed",
-    )
+    left, threshold = facts.weight_together(facts.ready), facts.quorum.threshold
+    if left < threshold <= facts.weight_together(facts.voting):
+        return Cause("recovery-too-slow", f"{_recovers(facts)}, and the rest weigh {left}; {threshold} are needed")
+    if _is_tipped_by_who_recovers(facts):
+        return Cause("recovery-too-slow", f"{_recovers(facts)}, and without them no answer has {threshold}")
+    return None
+
+
+def _is_tipped_by_who_recovers(facts: Facts) -> bool:
+    """Would an answer that no quorum has given yet have one, with those who are not ready to answer?"""
+    if facts.verdict is None or facts.verdict.agreed:
+        return False
+    ready, recovering = facts.ready, facts.recovering & facts.voting
+    weights = [facts.quorum.weight_of(ready.intersection(line.replicas)) for line in facts.verdict.ballot]
+    return max(weights, default=0) + facts.quorum.weight_of(recovering) >= facts.quorum.threshold
+
+
+def _recovers(facts: Facts) -> str:
+    who = []
+    if facts.resyncing:
+        verb = "takes" if len(facts.resyncing) == 1 else "take"
+        who.append(f"{_replicas(facts.resyncing)} {verb} over the state of others, for {facts.resync_ns / 1e6:g} ms")
+    if facts.catching_up:
+        verb = "has" if len(facts.catching_up) == 1 else "have"
+        who.append(f"{_replicas(facts.catching_up)} {verb} not caught up yet")
+    return ", and ".join(who)
 
 
 def _split_ballot(facts: Facts) -> Cause | None:
@@ -170,7 +245,8 @@ def _split_ballot(facts: Facts) -> Cause | None:
     if verdict is None or not verdict.is_trial or verdict.agreed:
         return None
     voters = {replica for line in verdict.ballot for replica in line.replicas}
-    at = "" if verdict.block.height == facts.height else f" for the output of height {verdict.block.height:,}"
+    what = "all outputs up to" if verdict.is_of_history else "the output of"
+    at = "" if verdict.block.height == facts.height else f" for {what} height {verdict.block.height:,}"
     what = f"no quorum{at}, and none possible: {len(voters)} voters, {len(verdict.ballot)} answers"
     if facts.policy == "retry" and verdict.view > 0 and not at:
         what += f"; tried again up to view {verdict.view}, in vain"
@@ -202,12 +278,13 @@ def _replica_behind(facts: Facts) -> Cause | None:
 
 
 def _timeouts_too_short(facts: Facts) -> Cause | None:
-    if facts.timeout_max_ns >= facts.block_time_ns:
+    said, longest_ns, needed_ns = facts.patience
+    if longest_ns > needed_ns:
         return None
     return Cause(
         "timeouts-too-short",
-        f"timeouts grow to {facts.timeout_max_ns / 1e6:g} ms at most, and an undisturbed block takes "
-        f"{facts.block_time_ns / 1e6:g} ms",
+        f"{said} {longest_ns / 1e6:g} ms; with delays of {facts.delay_ns / 1e6:g} ms and "
+        f"{facts.compute_ns / 1e6:.3g} ms to compute, more than {needed_ns / 1e6:.6g} ms are needed",
     )
 
 
@@ -245,15 +322,27 @@ def _faulty_leader(facts: Facts) -> Cause | None:
 
 
 def _leader_away(facts: Facts) -> Cause | None:
-    reachable = [group for group in facts.groups if facts.quorum.is_quorum(group - facts.mute)]
+    together = frozenset[int]().union(*filter(facts.quorum.is_quorum, facts.sides(facts.speaking)))
     for leader in sorted(facts.leaders):
         if leader in facts.down:
             return Cause("leader-away", f"replica {leader}, which leads, is down")
         if leader in facts.halted_themselves:
             return Cause("minority-halted", f"replica {leader}, which leads, was outvoted and has halted itself")
-        if not any(leader in group for group in reachable):
+        if leader in facts.recovering:
+            return Cause("recovery-too-slow", f"replica {leader}, which leads, has not recovered yet")
+        if together and leader not in together:
             return Cause("leader-away", f"replica {leader}, which leads, is cut off from those who could form a quorum")
     return None
+
+
+def _slow_block(facts: Facts) -> Cause | None:
+    if facts.block_ns <= facts.stall_after_ns:
+        return None
+    return Cause(
+        "slow-block",
+        f"with delays of {facts.delay_ns / 1e6:g} ms and {facts.compute_ns / 1e6:.3g} ms to compute, a block takes "
+        f"{facts.block_ns / 1e6:.6g} ms, and standing still for {facts.stall_after_ns / 1e6:g} ms counts as a stall",
+    )
 
 
 def _messages_lost(facts: Facts) -> Cause | None:
@@ -262,8 +351,12 @@ def _messages_lost(facts: Facts) -> Cause | None:
     return Cause("messages-lost", f"the network loses {facts.loss:.2g} of all messages, and votes were missing")
 
 
-def _replicas(ids: tuple[int, ...]) -> str:
-    return f"replica {ids[0]}" if len(ids) == 1 else f"replicas {', '.join(map(str, sorted(ids)))}"
+def _replicas(ids: Collection[int]) -> str:
+    return f"replica{'' if len(ids) == 1 else 's'} {_ids(ids)}"
+
+
+def _ids(ids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(ids)))
 
 
 _QUESTIONS = (
@@ -281,5 +374,6 @@ _QUESTIONS = (
     _certification_behind,
     _faulty_leader,
     _leader_away,
+    _slow_block,
     _messages_lost,
 )

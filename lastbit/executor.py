@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from consensus.protocol import Block, BlockSource, Decide
+from consensus.protocol import Block, BlockSource, Decide, Execute
 from lastbit.carried_state import CarriedState
 from replicas.replica import BlockAnswer, Replica
 from simcore.running_digest import EXECUTION, RunningDigest, content_of
@@ -56,17 +56,17 @@ class Executor:
         self._observer = observer
         self._done = done
         self._under_way: deque[_Execution] = deque()
-        self._waiting: list[tuple[Block, int]] = []
+        self._waiting: list[Execute] = []
         self._last_view = 0
         self._busy_until_ns = 0
         self._taking_over_until_ns = 0
 
-    def execute(self, block: Block, view: int) -> None:
+    def execute(self, effect: Execute) -> None:
         """Run the model on a block, or wait with it until the state that it starts from is known."""
-        if self.carried is not None and self.carried.after(block.height - 1) is None:
-            self._waiting.append((block, view))
+        if self.carried is not None and self.carried.after(effect.block.height - 1) is None:
+            self._waiting.append(effect)
         else:
-            self._begin(block, view)
+            self._begin(effect.block, effect.view)
 
     def decide(self, decide: Decide) -> None:
         """A height is decided: what waited for its state begins."""
@@ -112,22 +112,29 @@ class Executor:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns
 
+    @property
+    def has_taken_over(self) -> bool:
+        """Has it ever begun to take over the state of others?"""
+        return self._taking_over_until_ns > 0
+
     def _begin_what_waited(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for block, view in waiting:
-            self.execute(block, view)
+        for effect in waiting:
+            self.execute(effect)
 
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
-        self._begin_next(block, view)
+        if self._replica.ahead is not None:
+            self._begin_next(block, view)
         if self.carried is None:
             answer = self._replica.answer_block(block.requests, view)
         else:
             answer = self.carried.answer(block, view)
-        begins_ns = max(self._world.now_ns, self._busy_until_ns)
+        now_ns = self._world.now_ns
+        begins_ns = max(now_ns, self._busy_until_ns)
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)
-        timer = self._world.call_at(done_ns, self._finish)
+        timer = self._world.call_after(done_ns - now_ns, self._finish)
         self._under_way.append(_Execution(timer, block, view, answer.named))
 
     def _begin_next(self, block: Block, view: int) -> None:

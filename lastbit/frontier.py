@@ -26,7 +26,8 @@ class Frontier:
     def reach(self, replica: int, height: int) -> None:
         """A replica has come so far."""
         self._reached[replica] = height
-        self.tip = max(self.tip, height)
+        if height > self.tip:
+            self.tip = height
         if height > self.all:
             self._stop_waiting_for(replica)
 

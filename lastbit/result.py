@@ -32,6 +32,7 @@ CauseCode: TypeAlias = Literal[
     "certification-behind",
     "faulty-leader",
     "leader-away",
+    "slow-block",
     "messages-lost",
     "unexplained",
 ]

@@ -14,17 +14,16 @@ from functools import lru_cache, partial
 
 from consensus.behaviours import BEHAVIOURS
 from consensus.protocol import Block, ConsensusProtocol, Effects, Message
-from lastbit.attempts import Verdict
 from lastbit.carried_state import CarriedState, StateArchive
-from lastbit.causes import Facts, find_cause
 from lastbit.conditions import crashes_of, disturbances_of, latency_of, partitions_of
+from lastbit.diagnosis import Diagnosis
 from lastbit.fleet import feedback_of
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
 from lastbit.scenario import Scenario
 from lastbit.scenario.tables import Chain
-from lastbit.stall_watch import StallSeen, StallWatch
+from lastbit.stall_watch import StallWatch
 from lastbit.timing import Timing, timing_of
 from replicas.replica import Replica
 from simcore.network import Network
@@ -79,13 +78,13 @@ class Simulation:
             self.honest,
             newcomers=[crash.replica for crash in crashes_of(scenario) if crash.memory_is_lost],
             kind=self.kind,
+            blocks=scenario.chain.blocks,
             asked=self.source,
             compares_later=self.setup.certified_at is not None,
             now_ns=lambda: self.world.now_ns,
             record=lambda record: trace.write("height", record),
             progressed=self._progressed,
         )
-        self.stalls = StallWatch(self.timing.stall_after_ns, self.timing.give_up_after_ns, self._diagnose)
         self._receive: list[Callable[[Message], Effects]] = []
         react: list[Callable[[Effects], None]] = []
         self.network: Network[Message, Effects] = Network(
@@ -107,6 +106,12 @@ class Simulation:
         self.nodes = [self._node(replica, trace) for replica in replicas]
         self._receive.extend(node.protocol.receive for node in self.nodes)
         react.extend(node.do for node in self.nodes)
+        diagnosis = self._diagnosis()
+        self.stalls = StallWatch(
+            self.timing.stall_after_ns,
+            self.timing.give_up_after_ns,
+            lambda from_ns: diagnosis.of(from_ns, self.world.now_ns),
+        )
         self._progress = progress
         self.ended: Ended | None = None
         """How the run ended, from then on: also for those who are told of its last records."""
@@ -180,6 +185,18 @@ class Simulation:
         honest = [replica for replica in self.replicas if replica.id in self.honest]
         return timing_of(self.scenario, max((replica.compute_ns(requests) for replica in honest), default=0))
 
+    def _diagnosis(self) -> Diagnosis:
+        requests = self.scenario.chain.requests_per_block
+        return Diagnosis(
+            self.scenario,
+            self.timing,
+            self.setup,
+            compute_ns={replica.id: replica.compute_ns(requests) for replica in self.replicas},
+            protocols=self.protocols,
+            executors=[node.executor for node in self.nodes],
+            observation=self.observation,
+        )
+
     def _source(self) -> Callable[[int], Block | None]:
         chain = self.scenario.chain
         blocks = chain.blocks
@@ -239,73 +256,6 @@ class Simulation:
         self.observation.came_up(replica)
         self.observation.began_anew(replica)
         self.nodes[replica].begin_anew(speaks, self._carried(self.replicas[replica]))
-
-    # --- why it stands still ------------------------------------------------------------------------------
-
-    def _diagnose(self, from_ns: int) -> StallSeen:
-        height = self._stalled_height()
-        verdict = self.observation.telling_verdict(height)
-        cause = find_cause(self._facts(height, verdict))
-        return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
-
-    def _stalled_height(self) -> int:
-        """The next height of the chain; where all are ordered, of whoever is behind, or to be certified."""
-        chain, target = self.observation.chain, self.scenario.chain.blocks
-        if chain.tip < target:
-            return chain.tip + 1
-        return chain.frontier + 1 if chain.frontier < target else chain.certified.tip + 1
-
-    def _facts(self, height: int, verdict: Verdict | None) -> Facts:
-        down = tuple(replica for replica in self.behaviours if self.network.is_down(replica))
-        halted = self.observation.halted_themselves
-        live = [replica for replica in self.honest if replica not in down and replica not in halted]
-        leaders = {self._leader(replica) for replica in live}
-        chain = self.observation.chain
-        return Facts(
-            quorum=self.quorum,
-            policy=self.scenario.chain.policy,
-            silent=tuple(replica for replica, behaviour in self.behaviours.items() if behaviour == "silent"),
-            down=down,
-            halted_themselves=tuple(sorted(self.observation.halted_themselves)),
-            resyncing=tuple(replica for replica in live if self.nodes[replica].executor.is_taking_over),
-            resync_ns=self.timing.resync_ns,
-            honest_up=tuple(live),
-            groups=self._groups(),
-            verdict=verdict,
-            height=height,
-            liar=self._liar(verdict),
-            halted=bool(self.observation.halts),
-            is_done=chain.tip >= self.scenario.chain.blocks,
-            behind=chain.heights.behind(chain.tip),
-            block_time_ns=self.timing.block_ns,
-            timeout_max_ns=self.timing.timeout_max_ns,
-            leaders={leader: self.behaviours[leader] for leader in sorted(leaders)},
-            leader_states_output=self.kind.leader_states_output,
-            uncertified=chain.tip - chain.certified.tip,
-            uncertified_max=self.setup.uncertified_max,
-            loss=self.scenario.network.loss,
-        )
-
-    def _liar(self, verdict: Verdict | None) -> int | None:
-        """The leader that proposed several blocks in an attempt; None where none did."""
-        if verdict is None or not verdict.is_split_proposal:
-            return None
-        return self.setup.leader(verdict.block.height, verdict.view)
-
-    def _leader(self, replica: int) -> int:
-        """Who leads, as one replica sees it."""
-        protocol = self.protocols[replica]
-        return self.setup.leader(protocol.decided + 1, protocol.view)
-
-    def _groups(self) -> tuple[frozenset[int], ...]:
-        """Who reaches whom now: the common refinement of all partitions that hold."""
-        everybody = frozenset(self.behaviours)
-        holding = [split for split in partitions_of(self.scenario) if split.holds_at(self.world.now_ns)]
-        groups = {
-            everybody.intersection(*(split.reached_by(one, self.world.now_ns) for split in holding))
-            for one in everybody
-        }
-        return tuple(sorted(groups, key=sorted))
 
 
 def block_requests(chain: Chain, height: int) -> tuple[int, ...]:

@@ -41,6 +41,8 @@ class Certificates:
         self._is_quorum = lru_cache(maxsize=256)(quorum.is_quorum)  # the same voters are named again and again
         self._last: Decide | None = None  # with nothing wrong
         self._last_group: set[int] = set()  # and those whose votes bear it out
+        self._last_certified: tuple[int, bytes] | None = None  # height and output, with nothing wrong
+        self._last_certifiers: set[int] = set()
 
     def decided_like_the_last(self, decide: Decide) -> bool:
         """Is it what another replica decided before, on votes that were cast as well? So it mostly is."""
@@ -62,8 +64,14 @@ class Certificates:
 
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
-        groups = self._rules.output(self._seen, certify)
-        self._check(replica, certify.height, certify.voters, groups, "certified an output")
+        output, voters = (certify.height, certify.output), certify.voters
+        if output == self._last_certified and self._last_certifiers.issuperset(voters) and self._is_quorum(voters):
+            return  # what another replica certified before, on votes that were cast as well
+        group = self._check(
+            replica, certify.height, voters, self._rules.output(self._seen, certify), "certified an output"
+        )
+        self._last_certified = None if group is None else output
+        self._last_certifiers = group or set()
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         """An honest replica took over a state, which a quorum must have vouched for."""

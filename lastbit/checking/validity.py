@@ -25,7 +25,7 @@ class ValidBlocks:
     def decided(self, replica: int, block: Block) -> None:
         """An honest replica decided a block."""
         asked = self._asked(block.height)
-        if block is asked or not block.requests:
+        if block is asked:
             return
         named = set(block.requests)
         invented = named.difference(asked.requests if asked is not None else ())

@@ -20,7 +20,7 @@ from consensus.icp.messages import (
 )
 from consensus.protocol import Adopt, Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import ANY_BLOCK, OutputVote, ProtocolKind, Setup
+from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup, no_history_vote
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
     return (voters for (block, _), voters in votes.items() if block == adopt.state)
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
+    """The first block of a round must be heard before other ranks notarize their own, or none becomes final."""
+    return Patience("twice delta_bound is", 2 * _delta_bound_ns(chain, timing.delay_ns), delay_ns)
+
+
 ICP = ProtocolKind(
     name="icp",
     title="ICP",
@@ -135,9 +140,11 @@ ICP = ProtocolKind(
     quorum=n_minus_f,
     set_up=_set_up,
     held_back_ns=_held_back_ns,
+    patience=_patience,
     orders_first=True,
     leader_states_output=False,
     new_view=None,
     output_vote=_output_vote,
+    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -56,6 +56,32 @@ def never_held_back(chain: Chain, delay_ns: int) -> int:  # noqa: ARG001
     return 0
 
 
+class HistoryVote(NamedTuple):
+    """What a message says of all outputs up to a height."""
+
+    height: int
+    digest: bytes
+
+
+def no_history_vote(message: Message) -> HistoryVote | None:  # noqa: ARG001
+    """Of a protocol whose messages speak of one output at a time."""
+    return None
+
+
+class Patience(NamedTuple):
+    """How long a protocol waits for what it needs.
+
+    Attributes:
+        said: how a sentence about the wait begins.
+        longest_ns: the wait itself: what timeouts grow to.
+        needed_ns: what it must exceed, or blocks are not decided.
+    """
+
+    said: str
+    longest_ns: int
+    needed_ns: int
+
+
 class OutputVote(NamedTuple):
     """What a message says of an output: as part of which attempt its sender computed it."""
 
@@ -79,10 +105,12 @@ class ProtocolKind:
         quorum: the quorum system that it asks for, given weights and the faulty weight tolerated.
         set_up: makes it ready for a chain, its times and quorum system.
         held_back_ns: how long a block may wait at most because certification lags, given a slow delay.
+        patience: how long it waits, and must, given a slow delay and the time to compute a block.
         orders_first: replicas execute a block once it is decided, and not before they vote.
         leader_states_output: what a leader proposes states an output of its own.
         new_view: the message that begins a view; None where rounds belong to a height and replicas move on alone.
         output_vote: what a message says of an output; None: nothing.
+        history_vote: what it says of all outputs up to a height; None: nothing.
         vote_rules: what its messages mean as votes, and what follows from them.
     """
 
@@ -96,8 +124,10 @@ class ProtocolKind:
     quorum: Callable[[tuple[int, ...], int], QuorumSystem]
     set_up: Callable[[Chain, Timing, QuorumSystem, int], Setup]
     held_back_ns: Callable[[Chain, int], int]
+    patience: Callable[[Chain, Timing, int, int], Patience]
     orders_first: bool
     leader_states_output: bool
     new_view: type[Message] | None
     output_vote: Callable[[Message], OutputVote | None]
+    history_vote: Callable[[Message], HistoryVote | None]
     vote_rules: VoteRules

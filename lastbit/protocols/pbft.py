@@ -19,7 +19,7 @@ from consensus.pbft.messages import (
 )
 from consensus.protocol import Adopt, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back, no_history_vote
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, nobody, own_votes
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
     yield seen.voters(adopt.height, ("checkpoint", 0), adopt.state)
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:
+    """A proposal and the votes for its output must fit in; what is prepared outlasts the view."""
+    return Patience(
+        "timeouts grow to at most", timing.timeout_max_ns, max(2 * delay_ns, delay_ns + chain.pipeline * compute_ns)
+    )
+
+
 PBFT = ProtocolKind(
     name="pbft",
     title="PBFT",
@@ -87,9 +94,11 @@ PBFT = ProtocolKind(
     quorum=QuorumSystem,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=False,
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
+    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, nobody, _behind_state),
 )

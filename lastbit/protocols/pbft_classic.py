@@ -11,7 +11,7 @@ from consensus.pbft_classic import PbftClassic, PbftClassicConfig
 from consensus.pbft_classic.messages import KINDS, Commit, Prepare, ViewChange
 from consensus.protocol import Adopt, Certify, Decide, Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import HistoryVote, OutputVote, Patience, ProtocolKind, Setup, never_held_back
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
@@ -76,9 +76,18 @@ def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
     return (voters for snapshot, voters in votes.items() if snapshot.chain == adopt.state)
 
 
+def _history_vote(message: Message) -> HistoryVote | None:
+    return HistoryVote(message.height, message.state.execution) if isinstance(message, Checkpoint) else None
+
+
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
+    """A proposal and the votes for it must fit in; what is prepared outlasts the view. Nothing is computed for that."""
+    return Patience("timeouts grow to at most", timing.timeout_max_ns, 2 * delay_ns)
+
+
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
-    title="PBFT, ordering first",
+    title="classic PBFT",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay", "halt"),
@@ -87,9 +96,11 @@ PBFT_CLASSIC = ProtocolKind(
     quorum=QuorumSystem,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=True,
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
+    history_vote=_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -10,7 +10,7 @@ from consensus.protocol import Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import KINDS, Precommit, Prevote, Proposal, Sync
-from lastbit.protocols.kind import OutputVote, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back, no_history_vote
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, nobody, own_votes
 
 if TYPE_CHECKING:
@@ -79,6 +79,15 @@ def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[set[int]]:
                 yield voters
 
 
+def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:
+    """A proposal must be heard and computed; where it states its own output, its proposer computes first."""
+    return Patience(
+        "timeouts grow to at most",
+        timing.timeout_max_ns,
+        delay_ns + compute_ns * (2 if chain.digest == "proposal" else 1),
+    )
+
+
 TENDERMINT = ProtocolKind(
     name="tendermint",
     title="Tendermint",
@@ -90,9 +99,11 @@ TENDERMINT = ProtocolKind(
     quorum=_quorum,
     set_up=_set_up,
     held_back_ns=never_held_back,
+    patience=_patience,
     orders_first=False,
     leader_states_output=True,
     new_view=None,
     output_vote=_output_vote,
+    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, nobody),
 )

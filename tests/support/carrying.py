@@ -21,6 +21,7 @@ class Answering:
     id: int = 0
     otherwise: frozenset[int] = frozenset()
     answers_by_attempt: bool = False
+    ahead: object = True  # it can be told what comes next
     begun: list[tuple[int, ...]] = field(default_factory=list)
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:

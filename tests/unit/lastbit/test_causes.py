@@ -9,9 +9,17 @@ from consensus.protocol import Block
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
 from lastbit.causes import Facts, find_cause
+from lastbit.protocols.kind import Patience
 
 BLOCK = Block(5, (4,))
 FOUR = QuorumSystem.equal(4)
+
+
+def together(*sides: list[int]) -> dict[int, frozenset[int]]:
+    """Only within a side replicas reach each other."""
+    return {one: frozenset(side) for side in sides for one in side}
+
+
 QUIET = Facts(
     quorum=FOUR,
     policy="retry",
@@ -19,17 +27,22 @@ QUIET = Facts(
     down=(),
     halted_themselves=(),
     resyncing=(),
+    catching_up=(),
     resync_ns=150_000_000,
     honest_up=(0, 1, 2, 3),
-    groups=(frozenset(range(4)),),
+    reach=together([0, 1, 2, 3]),
+    reach_changes=False,
     verdict=None,
     height=5,
     liar=None,
     halted=False,
     is_done=False,
     behind=(),
-    block_time_ns=30_000_000,
-    timeout_max_ns=480_000_000,
+    delay_ns=10_000_000,
+    compute_ns=17_100,
+    patience=Patience("timeouts grow to at most", 480_000_000, 20_000_000),
+    block_ns=30_000_000,
+    stall_after_ns=300_000_000,
     leaders={0: "honest"},
     leader_states_output=False,
     uncertified=0,
@@ -64,13 +77,13 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="nobody honest",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0, 1}), frozenset({2, 3}))),
+            replace(QUIET, reach=together([0, 1], [2, 3])),
             "partition",
             "partition: no side weighs 3 (replicas 0, 1 | 2, 3)",
             id="partition",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0, 1, 2}), frozenset({3})), silent=(2,)),
+            replace(QUIET, reach=together([0, 1, 2], [3]), silent=(2,)),
             "partition",
             "partition: no side weighs 3 (replicas 0, 1 | 3)",
             id="the larger side lacks a silent one",
@@ -107,9 +120,9 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="one is behind",
         ),
         pytest.param(
-            replace(QUIET, timeout_max_ns=20_000_000),
+            replace(QUIET, patience=QUIET.patience._replace(longest_ns=20_000_000)),
             "timeouts-too-short",
-            "timeouts grow to 20 ms at most, and an undisturbed block takes 30 ms",
+            "timeouts grow to at most 20 ms; with delays of 10 ms and 0.0171 ms to compute, more than 20 ms are needed",
             id="timeouts too short",
         ),
         pytest.param(
@@ -132,10 +145,17 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
             id="leader down",
         ),
         pytest.param(
-            replace(QUIET, groups=(frozenset({0}), frozenset({1, 2, 3})), leaders={0: "honest", 1: "honest"}),
+            replace(QUIET, reach=together([0], [1, 2, 3]), leaders={0: "honest", 1: "honest"}),
             "leader-away",
             "replica 0, which leads, is cut off from those who could form a quorum",
             id="leader cut off",
+        ),
+        pytest.param(
+            replace(QUIET, block_ns=300_000_001, delay_ns=99_994_300),
+            "slow-block",
+            "with delays of 99.9943 ms and 0.0171 ms to compute, a block takes 300 ms, and standing still for 300 ms "
+            "counts as a stall",
+            id="slow block",
         ),
         pytest.param(
             replace(QUIET, loss=0.25),
@@ -156,7 +176,7 @@ def test_an_attempt_that_agreed_explains_no_stall() -> None:
 
 
 def test_a_side_with_a_quorum_makes_a_partition_no_cause() -> None:
-    assert find_cause(replace(QUIET, groups=(frozenset({0, 1, 2}), frozenset({3})))).code == "unexplained"
+    assert find_cause(replace(QUIET, reach=together([0, 1, 2], [3]))).code == "unexplained"
 
 
 def test_too_few_alive_is_named_before_answers_that_differ() -> None:
@@ -172,3 +192,141 @@ def test_weight_and_not_heads_decides_whether_a_quorum_is_alive() -> None:
 
     assert find_cause(replace(QUIET, quorum=heavy, down=(2, 3))).code == "unexplained"
     assert find_cause(replace(QUIET, quorum=heavy, down=(0,))).code == "no-quorum-alive"
+
+
+# --- who is there, who reaches whom, who votes ----------------------------------------------------------------
+
+
+def codes(facts: Facts) -> tuple[str, ...]:
+    cause = find_cause(facts)
+    return (cause.code, *cause.contributing)
+
+
+HALVES = together([0, 1], [2, 3])
+
+
+def test_two_causes_are_told_in_their_order() -> None:
+    assert codes(replace(QUIET, silent=(2, 3), reach=HALVES)) == ("no-quorum-alive", "partition")
+    assert codes(replace(QUIET, reach=HALVES, verdict=split())) == ("partition", "split-ballot")
+    assert codes(replace(QUIET, verdict=split(), uncertified=4, uncertified_max=4)) == (
+        "split-ballot",
+        "certification-behind",
+    )
+
+
+def test_too_few_who_speak_are_no_partition() -> None:
+    assert codes(replace(QUIET, silent=(2, 3))) == ("no-quorum-alive",)
+
+
+def test_a_partition_is_judged_among_those_who_would_vote() -> None:
+    three_and_one = together([0, 1, 2], [3])
+
+    assert codes(replace(QUIET, reach=three_and_one)) == ("unexplained",)
+    assert codes(replace(QUIET, reach=three_and_one, halted_themselves=(2,))) == ("partition", "minority-halted")
+    assert codes(replace(QUIET, reach=three_and_one, resyncing=(2,))) == ("partition", "recovery-too-slow")
+
+
+def test_one_way_the_sentence_says_who_does_not_reach_whom() -> None:
+    deaf = {0: frozenset({0}), 1: frozenset({0, 1}), 2: frozenset({0, 1, 2, 3}), 3: frozenset({0, 1, 2, 3})}
+
+    assert find_cause(replace(QUIET, reach=deaf)).sentence == (
+        "partition: no replicas that reach each other weigh 3 (replica 0 does not reach replicas 1, 2, 3; "
+        "replica 1 does not reach replicas 2, 3)"
+    )
+
+
+def test_a_partition_that_is_not_the_same_all_the_time_is_told_so() -> None:
+    assert find_cause(replace(QUIET, reach=HALVES, reach_changes=True)).sentence == (
+        "partition: no side weighs 3 for as long as a block takes (replicas 0, 1 | 2, 3)"
+    )
+
+
+def test_a_minority_that_halted_is_a_cause_once_the_others_are_too_few() -> None:
+    assert codes(replace(QUIET, halted_themselves=(3,))) == ("unexplained",)
+    cause = find_cause(replace(QUIET, halted_themselves=(3,), down=(0,)))
+
+    assert (cause.code, cause.sentence) == (
+        "minority-halted",
+        "replica 3 halted, outvoted by the others, and those who are left weigh 2; 3 are needed",
+    )
+
+
+def test_where_too_few_are_alive_anyhow_no_halted_minority_is_blamed() -> None:
+    assert codes(replace(QUIET, halted_themselves=(3,), down=(1, 2))) == ("no-quorum-alive",)
+
+
+def test_a_leader_that_has_halted_holds_its_view_up() -> None:
+    cause = find_cause(replace(QUIET, halted_themselves=(0,)))
+
+    assert (cause.code, cause.sentence) == (
+        "minority-halted",
+        "replica 0, which leads, was outvoted and has halted itself",
+    )
+
+
+# --- recovery -------------------------------------------------------------------------------------------------
+
+
+def test_recovery_is_too_slow_once_the_others_are_too_few() -> None:
+    assert codes(replace(QUIET, resyncing=(3,))) == ("unexplained",)
+    cause = find_cause(replace(QUIET, resyncing=(3,), catching_up=(1, 2)))
+
+    assert (cause.code, cause.sentence) == (
+        "recovery-too-slow",
+        "replica 3 takes over the state of others, for 150 ms, and replicas 1, 2 have not caught up yet, and the rest "
+        "weigh 1; 3 are needed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "recovering", "first"),
+    [
+        ("aab", (3,), "recovery-too-slow"),  # the last one would make three
+        ("abc", (3,), "split-ballot"),  # and here it would make two
+        ("aabb", (), "split-ballot"),
+        ("aabc", (3,), "recovery-too-slow"),  # what it answered before it took a state over is void
+    ],
+)
+def test_a_ballot_that_who_recovers_would_tip_is_split_by_its_absence(
+    said: str, recovering: tuple[int, ...], first: str
+) -> None:
+    assert find_cause(replace(QUIET, verdict=split(said=said), resyncing=recovering)).code == first
+
+
+def test_a_ballot_that_agreed_waits_for_nobody() -> None:
+    assert codes(replace(QUIET, verdict=split(said="aaab"), resyncing=(3,))) == ("unexplained",)
+
+
+def test_a_leader_that_still_recovers_holds_its_view_up() -> None:
+    assert codes(replace(QUIET, catching_up=(0,))) == ("recovery-too-slow",)
+
+
+# --- what delays a view or a height ---------------------------------------------------------------------------
+
+
+def test_a_leader_is_in_the_minority_where_it_states_an_output_that_a_quorum_contradicts() -> None:
+    outvoted = replace(QUIET, leader_states_output=True, verdict=split(said="baaa"))
+
+    assert codes(outvoted) == ("minority-leader",)
+    assert codes(replace(outvoted, leader_states_output=False)) == ("unexplained",)
+    assert codes(replace(outvoted, leaders={1: "honest"})) == ("unexplained",)
+    assert codes(replace(outvoted, leaders={0: "equivocating-leader"})) == ("faulty-leader",)
+    assert codes(replace(outvoted, verdict=split(said="baac"))) == ("split-ballot",)  # nobody is in the majority
+
+
+def test_certification_is_behind_from_the_height_on_that_holds_ordering_back() -> None:
+    assert codes(replace(QUIET, uncertified=31, uncertified_max=32)) == ("unexplained",)
+    assert codes(replace(QUIET, uncertified=32, uncertified_max=32)) == ("certification-behind",)
+    assert codes(replace(QUIET, uncertified=32, uncertified_max=None)) == ("unexplained",)
+
+
+def test_a_timeout_that_is_just_long_enough_is_too_short() -> None:
+    just = QUIET.patience._replace(longest_ns=QUIET.patience.needed_ns)
+
+    assert codes(replace(QUIET, patience=just)) == ("timeouts-too-short",)
+    assert codes(replace(QUIET, patience=just._replace(longest_ns=just.longest_ns + 1))) == ("unexplained",)
+
+
+def test_a_leader_cut_off_is_blamed_only_where_the_others_could_decide_without_it() -> None:
+    assert codes(replace(QUIET, reach=together([0], [1, 2, 3]))) == ("leader-away",)
+    assert codes(replace(QUIET, reach=HALVES)) == ("partition",)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from support.observing import decide, digest
 
-from consensus.protocol import Adopt, Block, Certify
+from consensus.protocol import Adopt, Block, Certify, Resync
 from lastbit.chain_watch import ChainWatch
 
 
@@ -148,7 +148,7 @@ def test_a_state_that_differs_although_its_outputs_agree_is_a_fork() -> None:
 
 
 def kept(chain: ChainWatch) -> int:
-    return len(chain._heights) + len(chain._states)
+    return len(chain._heights) + len(chain._states) + len(chain._certificates) + len(chain._taken)
 
 
 def test_what_everybody_has_behind_them_is_forgotten() -> None:
@@ -260,3 +260,63 @@ def test_a_certificate_that_all_have_behind_them_is_compared_with_what_a_newcome
     chain.certify(3, Certify(1, digest("b"), (1, 2, 3)), 99)
 
     assert [(fork.kind, fork.height) for fork in chain.forks] == [("two-certificates", 1)]
+
+
+def test_one_block_on_two_chains_is_a_fork() -> None:
+    chain = watch()
+    chain.decided(0, decide(1), 10)
+    chain.decided(1, replace(decide(1), state=digest("other history")), 20)
+    chain.decided(1, replace(decide(2), state=digest("and so on")), 30)
+    chain.decided(0, decide(2), 40)
+
+    assert [(fork.kind, fork.height, fork.at_ns) for fork in chain.forks] == [("two-states", 1, 20)]
+
+
+def test_a_state_taken_over_before_anybody_decided_there_is_compared_with_what_is_decided() -> None:
+    chain = watch()
+    chain.adopted(3, Adopt(1, digest("elsewhere")), 10)
+    assert chain.forks == []
+    chain.decided(0, decide(1), 20)
+
+    assert [fork.kind for fork in chain.forks] == ["two-states"]
+
+
+def test_an_output_taken_over_must_be_the_one_that_was_certified_or_decided() -> None:
+    chain = watch()
+    chain.certify(0, Certify(1, digest("a"), (0, 1, 2)), 1)
+    all_decide(chain, 2, (0,))
+    chain.resynced(3, Resync(1, digest("a")), 10)
+    chain.resynced(3, Resync(2, digest("a")), 10)
+    assert chain.forks == []
+    chain.resynced(3, Resync(1, digest("b")), 20)
+    chain.resynced(3, Resync(2, digest("b")), 30)
+
+    assert [(fork.kind, fork.height, fork.at_ns) for fork in chain.forks] == [
+        ("two-states", 1, 20),
+        ("two-states", 2, 30),
+    ]
+    assert chain.forks[0].what == "replica 3 took over another output than the certified one"
+
+
+def test_an_output_taken_over_before_its_certificate_is_seen_is_compared_then() -> None:
+    chain = watch()
+    chain.resynced(2, Resync(1, digest("a")), 10)
+    chain.resynced(3, Resync(1, digest("b")), 10)
+    assert chain.forks == []
+    chain.certify(0, Certify(1, digest("a"), (0, 1, 2)), 20)
+
+    (fork,) = chain.forks
+    assert (fork.kind, fork.at_ns, fork.sides) == ("two-states", 20, ((digest("a"), ()), (digest("b"), (3,))))
+
+
+def test_what_was_taken_over_is_forgotten_with_its_height() -> None:
+    chain = watch()
+    chain.resynced(3, Resync(1, digest("a")), 10)
+    all_decide(chain, 1)
+    chain.resynced(2, Resync(2, digest("a")), 20)
+    for height in (2, 3):
+        for replica in range(4):
+            chain.decided(replica, replace(decide(height), output=b""), height)
+    chain.forget(3)
+
+    assert kept(chain) == 0

@@ -49,6 +49,17 @@ def test_a_decision_on_too_few_votes_is_found() -> None:
     assert false(checked) == [f"replica {each} decided on votes of weight 2; a quorum is 3" for each in (3, 2)]
 
 
+def test_who_decides_like_the_last_is_judged_as_well() -> None:
+    checked = committed(0, 1, 2)
+    for claim in (decision(), decision(voters=(0, 1)), decision(), decision(output=digest("b")), decision(view=1)):
+        checked.checkers.decided(3, claim)
+
+    assert false(checked) == [
+        "replica 3 decided on votes of weight 2; a quorum is 3",
+        *["replica 3 decided on votes that were not cast: those of 0, 1, 2"] * 2,
+    ]
+
+
 def test_naming_a_voter_twice_makes_no_quorum() -> None:
     checked = committed(0, 1)
     checked.checkers.decided(3, decision(voters=(0, 1, 1)))
@@ -129,13 +140,16 @@ def test_memory_is_bounded_by_what_is_open() -> None:
         checked.checkers.forget(height)
 
     assert checked.kinds == []
-    assert len(checked.checkers._seen._heights) == len(checked.checkers._outputs._computed) == 64
+    seen, outputs = checked.checkers._seen, checked.checkers._outputs
+    assert len(seen._heights) == len(seen._keys) == len(outputs._computed) == 64
+    assert sum(len(kind.known) for kind in seen._kinds.values()) == 64
 
 
 # --- what votes mean in each protocol -------------------------------------------------------------------------
 
 SNAPSHOT, OTHER = Snapshot(digest("chain"), digest("execution"), OUTPUT), Snapshot(b"", b"", digest("b"))
-PROPOSED = [Proposal(0, 0, HEADER, -1, ()), Proposal(1, 0, NEXT_HEADER, -1, ())]
+RIVAL = Value(Block(1, ()), NO_OUTPUT, ORIGIN)
+PROPOSED = [Proposal(0, 1, RIVAL, -1, ()), Proposal(0, 0, HEADER, -1, ()), Proposal(1, 0, NEXT_HEADER, -1, ())]
 MADE = [IcpProposal(0, TREE, None), IcpProposal(0, NEXT_TREE, None)]
 
 
@@ -160,6 +174,7 @@ THREE = (0, 1, 2)
         ("pbft-classic", by(THREE, Checkpoint, 16, SNAPSHOT), Adopt(16, SNAPSHOT.execution), False),
         ("tendermint", [*PROPOSED, *by(THREE, Precommit, 1, 0, HEADER.id)], decision(output=b""), True),
         ("tendermint", [*PROPOSED, *by(THREE, Precommit, 1, 0, NEXT_HEADER.id)], decision(output=b""), False),
+        ("tendermint", [*PROPOSED, *by(THREE, Precommit, 1, 0, RIVAL.id)], decision(output=b""), False),
         ("tendermint", [*PROPOSED, *by(THREE, Precommit, 1, 0, None)], decision(output=b""), False),
         ("tendermint", [*PROPOSED, *by(THREE, Prevote, 1, 0, HEADER.id)], decision(output=b""), False),
         ("tendermint", [*PROPOSED, *by(THREE, Precommit, 1, 1, HEADER.id)], decision(output=b""), False),

@@ -1,0 +1,158 @@
+"""The facts of a stall, gathered from all that stands outside of protocols; `causes` says what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lastbit.attempts import Verdict
+from lastbit.causes import Facts, find_cause
+from lastbit.conditions import crashes_of, disturbances_of, partitions_of
+from lastbit.executor import Executor
+from lastbit.observation import Observation
+from lastbit.pace import quorum_delay_ns, quorum_takes
+from lastbit.protocols import Setup
+from lastbit.protocols.kind import ConsensusReplica
+from lastbit.reach import reach_during
+from lastbit.scenario import Scenario
+from lastbit.stall_watch import StallSeen
+from lastbit.timing import Timing
+from simcore.faults import Partition
+
+
+class Diagnosis:
+    """Says of a stall where the chain stands, and why.
+
+    Args:
+        scenario: what is run.
+        timing: its times.
+        setup: its protocol, made ready.
+        compute_ns: how long each replica computes a block.
+        protocols: what each replica's protocol has come to; replaced where one begins anew.
+        executors: what each replica computes.
+        observation: all that was seen.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        timing: Timing,
+        setup: Setup,
+        *,
+        compute_ns: Mapping[int, int],
+        protocols: Sequence[ConsensusReplica],
+        executors: Sequence[Executor],
+        observation: Observation,
+    ) -> None:
+        self._scenario = scenario
+        self._timing = timing
+        self._setup = setup
+        self._compute_ns = compute_ns
+        self._protocols = protocols
+        self._executors = executors
+        self._observation = observation
+        self._quorum = scenario.quorum_system()
+        self._behaviours = {spec.id: spec.behaviour for spec in scenario.replicas()}
+        self._crashes = crashes_of(scenario)
+        self._partitions = partitions_of(scenario)
+        self._disturbances = disturbances_of(scenario)
+
+    def of(self, from_ns: int, now_ns: int) -> StallSeen:
+        """Describe the stall that is there now, and has lasted since `from_ns`."""
+        height = self._stalled_height()
+        verdict = self._observation.telling_verdict(height)
+        cause = find_cause(self._facts(height, verdict, from_ns, now_ns))
+        return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
+
+    def _stalled_height(self) -> int:
+        """The next height of the chain; where all are ordered, of whoever is behind, or to be certified."""
+        chain, target = self._observation.chain, self._scenario.chain.blocks
+        if chain.tip < target:
+            return chain.tip + 1
+        return chain.frontier + 1 if chain.frontier < target else chain.certified.tip + 1
+
+    def _facts(self, height: int, verdict: Verdict | None, from_ns: int, now_ns: int) -> Facts:
+        scenario, kind, timing = self._scenario, self._scenario.chain.kind, self._timing
+        silent = tuple(replica for replica, behaviour in self._behaviours.items() if behaviour == "silent")
+        down = tuple(sorted({crash.replica for crash in self._crashes if crash.holds_at(now_ns)}))
+        halted = tuple(sorted(self._observation.halted_themselves))
+        live = tuple(
+            replica
+            for replica, behaviour in self._behaviours.items()
+            if behaviour == "honest" and replica not in down and replica not in halted
+        )
+        resyncing = tuple(replica for replica in live if self._executors[replica].is_taking_over)
+        leaders = sorted({self._leader(replica) for replica in live})
+        speaking = [replica for replica in self._behaviours if replica not in silent and replica not in down]
+        delay_ns = quorum_delay_ns(self._quorum, speaking, timing.delay_ns, self._disturbances, now_ns)
+        compute_ns = quorum_takes(self._quorum, {replica: self._compute_ns[replica] for replica in speaking})
+        chain = self._observation.chain
+        reach, reach_now = (
+            reach_during(self._partitions, tuple(self._behaviours), since_ns, now_ns)
+            for since_ns in (now_ns - timing.block_ns, now_ns)
+        )
+        return Facts(
+            quorum=self._quorum,
+            policy=scenario.chain.policy,
+            silent=silent,
+            down=down,
+            halted_themselves=halted,
+            resyncing=resyncing,
+            catching_up=tuple(replica for replica in self._lagging(now_ns) if replica not in resyncing),
+            resync_ns=timing.resync_ns,
+            honest_up=live,
+            reach=reach,
+            reach_changes=reach != reach_now,
+            verdict=verdict,
+            height=height,
+            liar=self._liar(verdict),
+            halted=bool(self._observation.halts),
+            is_done=chain.tip >= scenario.chain.blocks,
+            behind=chain.heights.behind(chain.tip),
+            delay_ns=delay_ns,
+            compute_ns=compute_ns,
+            patience=kind.patience(scenario.chain, timing, delay_ns, compute_ns),
+            block_ns=kind.delays_per_block * delay_ns + scenario.chain.pipeline * compute_ns,
+            stall_after_ns=timing.stall_after_ns,
+            leaders={leader: self._behaviours[leader] for leader in leaders},
+            leader_states_output=kind.leader_states_output,
+            uncertified=chain.tip - chain.certified.tip,
+            uncertified_max=self._setup.uncertified_max,
+            loss=self._loss(from_ns),
+        )
+
+    def _liar(self, verdict: Verdict | None) -> int | None:
+        """The leader that proposed several blocks in an attempt; None where none did."""
+        if verdict is None or not verdict.is_split_proposal:
+            return None
+        return self._setup.leader(verdict.block.height, verdict.view)
+
+    def _leader(self, replica: int) -> int:
+        """Who leads, as one replica sees it."""
+        protocol = self._protocols[replica]
+        return self._setup.leader(protocol.decided + 1, protocol.view)
+
+    def _lagging(self, now_ns: int) -> tuple[int, ...]:
+        """The honest live replicas that have not caught up with the others after a fault of theirs that is over."""
+        return tuple(replica for replica in self._observation.lagging if self._was_away(replica, now_ns))
+
+    def _was_away(self, replica: int, now_ns: int) -> bool:
+        """Has it been down, cut off from a quorum, or busy with the state of others?"""
+        if self._executors[replica].has_taken_over:
+            return True
+        ends_ns = [crash.until_ns for crash in self._crashes if crash.replica == replica]
+        if any(end_ns is not None and end_ns <= now_ns for end_ns in ends_ns):
+            return True
+        return any(split.until_ns <= now_ns and self._cut_off(replica, split) for split in self._partitions)
+
+    def _cut_off(self, replica: int, split: Partition) -> bool:
+        """Does a partition ever leave a replica without a quorum?"""
+        if split.every_ns is not None:
+            return True  # it comes round to everybody
+        return not any(replica in group and self._quorum.is_quorum(group) for group in split.groups)
+
+    def _loss(self, from_ns: int) -> float:
+        """The probability that a message is lost, the greatest since then."""
+        kept, gst = 1 - self._scenario.network.loss, self._disturbances.before_gst
+        if gst is not None and from_ns < gst.gst_ns:
+            kept *= 1 - gst.loss
+        return 1 - kept
