@@ -39,6 +39,8 @@ class Frontier:
     def came_up(self, replica: int) -> None:
         """A replica is back. The next height that all others reach waits for it."""
         self._away.discard(replica)
+        if not self._awaited:  # everybody was down
+            self._settle()
 
     def begin_anew(self, replica: int) -> None:
         """A replica has lost what it had reached."""
@@ -68,8 +70,10 @@ class Frontier:
 
     def _stop_waiting_for(self, replica: int) -> None:
         self._awaited.discard(replica)
-        if self._awaited:
-            return
+        if not self._awaited:
+            self._settle()
+
+    def _settle(self) -> None:
         live = self._live()
         self.all = max(self.all, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}

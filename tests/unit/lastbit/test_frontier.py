@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastbit.frontier import Frontier
@@ -57,6 +57,7 @@ def take(frontier: Frontier, kind: str, replica: int) -> None:
 
 
 @given(steps)
+@example([("reach", 3), *(("down", each) for each in range(4)), ("up", 3)])  # the only one that is back has come so far
 def test_in_whatever_order_replicas_come_and_go_a_frontier_is_what_all_who_count_have_reached(
     taken: list[tuple[str, int]],
 ) -> None:
