@@ -101,6 +101,7 @@ def conclude(
         violations=violations,
         forks=forks,
         client_conflicts=tuple(_conflict(simulation, each) for each in simulation.observation.replies.conflicts),
+        client_conflicts_count=simulation.observation.replies.conflicts_count,
         resyncs=tally.resyncs,
         halted_themselves=tuple(sorted(simulation.observation.halted_themselves)),
         prediction=None if isinstance(prediction, NoClosedForm) else prediction,

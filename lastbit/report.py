@@ -136,9 +136,9 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
 
 
 def _client_conflicts(result: Result) -> str:
-    first, *others = result.client_conflicts
+    first, more_blocks = result.client_conflicts[0], result.client_conflicts_count - 1
     sides = " | ".join(wording.replicas(side.replicas) for side in first.sides)
-    more = f", and {wording.counted(len(others), 'more block')}" if others else ""
+    more = f", and {wording.counted(more_blocks, 'more block')}" if more_blocks else ""
     return f"height {first.height:,}: clients may believe two answers ({sides}){more}"
 
 

@@ -317,6 +317,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         violations: rules of the protocol that an honest replica broke; the first 100 of them.
         forks: safety violations.
         client_conflicts: blocks with two answers that clients may believe; the first 100 of them.
+        client_conflicts_count: how many there were.
         resyncs: how often a replica took over the state of others for its own was outvoted, or it had missed too much.
         halted_themselves: the replicas that were outvoted and take no further part.
         prediction: the closed form; None where none holds.
@@ -368,6 +369,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     violations: tuple[Violation, ...] = ()
     forks: tuple[Fork, ...]
     client_conflicts: tuple[ClientConflict, ...] = ()
+    client_conflicts_count: int = 0
     resyncs: int = 0
     halted_themselves: tuple[int, ...] = ()
     prediction: Prediction | None

@@ -14,7 +14,9 @@ from lastbit.report import render
 from lastbit.result import (
     Answer,
     AnswerValue,
+    ClientConflict,
     Comparison,
+    DriftPrediction,
     Environment,
     Failure,
     FirstDifference,
@@ -239,3 +241,50 @@ def test_colour_is_on_the_outcome_alone_and_no_color_takes_it_away(monkeypatch: 
     assert "32m" in coloured[0]
     monkeypatch.setenv("NO_COLOR", "1")
     assert "32m" not in printed()
+
+
+def test_how_far_a_chain_is_ordered_and_certified_is_told_where_the_two_differ() -> None:
+    apart = Heights(target=200, committed=96, unanimous=64, with_dissent=0, skipped=0, ordered=97, certified=64)
+
+    assert report_row(a_result(heights=apart), "furthest height") == "97 ordered, 64 certified"
+    assert report_row(a_result(), "furthest height") is None
+
+
+@pytest.mark.parametrize(
+    ("blocks", "more"), [(1, ""), (2, ", and 1 more block"), (512, ", and 511 more blocks")]
+)  # of which 100 are listed at most
+def test_the_first_client_conflict_is_told_and_all_others_are_counted(blocks: int, more: str) -> None:
+    sides = tuple(Answer(digest=DIGESTS[who[0]], weight=2, replicas=who) for who in ((0, 1), (2, 3)))
+    conflicts = tuple(ClientConflict(height=7 + each, at_ns=5, sides=sides) for each in range(min(blocks, 100)))
+    result = a_result(client_conflicts=conflicts, client_conflicts_count=blocks)
+
+    told = "height 7: clients may believe two answers (replicas 0, 1 | replicas 2, 3)"
+    assert report_row(result, "client conflicts") == told + more
+
+
+@pytest.mark.parametrize(
+    ("halted", "resyncs", "said"),
+    [
+        ((2,), 0, "replica 2 halted for good"),
+        ((), 1, "the state of others was taken over 1 time"),
+        ((1, 2), 3, "replicas 1, 2 halted for good, the state of others was taken over 3 times"),
+        ((), 0, None),
+    ],
+)
+def test_what_became_of_the_outvoted_is_told(halted: tuple[int, ...], resyncs: int, said: str | None) -> None:
+    assert report_row(a_result(halted_themselves=halted, resyncs=resyncs), "outvoted") == said
+
+
+def test_how_long_a_chain_that_drifts_lasts_is_told_from_its_closed_form() -> None:
+    drift = DriftPrediction(expected_blocks=5_833.46, chance_to_finish=0.0123)
+
+    assert report_row(a_result(drift=drift), "drift") == (
+        "closed form: stops at height 5,833 on average, and gets to height 100,000 with probability 0.012"
+    )
+    assert report_row(a_result(), "drift") is None
+
+
+def report_row(result: Result, label: str) -> str | None:
+    """What a report says under a label; None where it has no such row."""
+    rows = [line.strip() for line in str(render(result)).splitlines()]
+    return next((row[len(label) :].strip() for row in rows if row.startswith(f"{label}  ")), None)

@@ -68,3 +68,33 @@ def test_a_cap_holds_for_the_first_timeout_too() -> None:
     timing = timing_of(scenario({"timeout_cap_ms": 40}), compute_ns=0)
 
     assert timing.timeout_ns == timing.timeout_max_ns == 40 * MS
+
+
+@pytest.mark.parametrize(
+    ("chain", "block_ms", "stall_ms"),
+    [
+        ({"protocol": "pbft"}, 35, 350),
+        ({"protocol": "pbft-classic", "policy": "halt"}, 35, 350),
+        ({"protocol": "pbft-classic", "policy": "halt", "pipeline": 8}, 70, 700),
+        ({"protocol": "tendermint"}, 35, 350),
+        # Notaries wait twice the bound, a delay, for each of the heights between slowing down and stopping.
+        ({"protocol": "icp", "policy": "halt"}, 45, 450 + (70 - 3) * 2 * 10),
+        ({"protocol": "icp", "policy": "halt", "certified_gap_slow": 2, "certified_gap_max": 7}, 45, 450 + 5 * 2 * 10),
+        ({"protocol": "icp", "policy": "halt", "delta_bound_ms": 50}, 45, 450 + (70 - 3) * 2 * 50),
+    ],
+)
+def test_each_protocol_takes_its_own_number_of_delays_and_bears_its_own_delay_of_blocks(
+    chain: dict[str, Any], block_ms: int, stall_ms: int
+) -> None:
+    timing = timing_of(scenario(chain), compute_ns=5 * MS)
+
+    assert timing.delay_ns == 10 * MS
+    assert timing.block_ns == block_ms * MS
+    assert timing.timeout_ns == 4 * block_ms * MS
+    assert timing.stall_after_ns == stall_ms * MS
+    assert timing.give_up_after_ns == 20 * stall_ms * MS
+
+
+def test_taking_over_the_state_of_others_takes_five_blocks_or_what_the_scenario_says() -> None:
+    assert timing_of(scenario(), compute_ns=5 * MS).resync_ns == 5 * 35 * MS
+    assert timing_of(scenario({"resync_ms": 8}), compute_ns=5 * MS).resync_ns == 8 * MS

@@ -256,3 +256,68 @@ def test_the_json_names_its_format_and_repeats(of_threads: Path) -> None:
 
     assert one == two
     assert msgspec.json.decode(one)["format"] == "lastbit.explanation/1"
+
+
+# --- state that carries over --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drifted(ran: Callable[..., Path]) -> Path:
+    """Replica 1 is wrong at height 191, and replica 3 at 519, where the chain stops."""
+    return ran("drift-without-resync", 600)
+
+
+def test_of_answers_that_split_a_height_those_whose_state_had_differed_before_are_named(drifted: Path) -> None:
+    found = explain(drifted, 519)
+
+    assert [answer.replicas for answer in found.ballot] == [(0, 1, 2), (3,)]
+    assert found.drifted == (1,)
+    assert "  the state of replica 1 had differed before\n" in str(render(found))
+    assert "the dial marked request 518 and changed the answer of replica 3" in found.pairs[0].cause.said
+
+
+def test_where_the_first_drifts_no_state_had_differed_before(drifted: Path) -> None:
+    found = explain(drifted, 191)
+
+    assert found.drifted == ()
+    assert "had differed" not in str(render(found))
+
+
+def test_where_only_states_differ_the_height_where_that_began_is_named(drifted: Path) -> None:
+    with pytest.raises(NothingToExplain, match=r"at height 300 all answered alike.* height 191 is where that began"):
+        explain(drifted, 300)
+
+
+def test_who_took_the_state_of_others_over_is_no_part_of_what_differs_later(ran: Callable[..., Path]) -> None:
+    dial = {"rate": 0.006, "scope": "replica"}
+    chain = {"protocol": "pbft-classic", "policy": "halt", "blocks": 200}
+    trace = ran(scenario(chain, state={}, divergence=dial, seed=12), 200)
+    answers_differ, states_differ = [], []
+    for record in map(msgspec.json.decode, trace.read_bytes().splitlines()):
+        if record["record"] == "height" and record["attempts"]:
+            (attempt,) = record["attempts"]
+            answers_differ += [record["height"]] * (len(attempt["answers"]) > 1)
+            states_differ += [record["height"]] * (len(attempt["ballot"]) > 1)
+    only_states = sorted(set(states_differ) - set(answers_differ))
+    last = only_states[-1]
+    first = last
+    while first - 1 in states_differ:
+        first -= 1
+
+    assert answers_differ[0] < first  # another had differed, and was healed by a resync
+    with pytest.raises(NothingToExplain, match=f"height {first} is where that began"):
+        explain(trace, last)
+
+
+@pytest.mark.parametrize("faulty", ["digest", "replicas"])
+def test_answers_that_no_run_can_have_given_are_refused(drifted: Path, tmp_path: Path, faulty: str) -> None:
+    def lie(line: Line) -> None:
+        answers = line["attempts"][0]["answers"]
+        if faulty == "digest":
+            answers.append(answers[0])
+        else:
+            answers[0]["replicas"] = [9]
+
+    forged = forge(drifted, tmp_path / "forged.jsonl", in_height(191, lie))
+    with pytest.raises(TraceError, match=r"one answer in two lines|names replicas \[9\]"):
+        explain(forged, 191)
