@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import pytest
-from support.carrying import block, carried, decision
+from support.carrying import Answering, block, carried, decision
 from support.observing import answer
 
 from consensus.protocol import Block
 from lastbit.carried_state import GENESIS_STATE, STATES_KEPT, CarriedState, StateArchive, extended
+from replicas.replica import BlockAnswer
 
 LATER = 7
 
@@ -181,3 +186,63 @@ def test_only_so_many_heights_are_remembered() -> None:
     assert archive.decided(11) is not None
     assert len(state._states) == STATES_KEPT
     assert not state._tried
+
+
+# --- with a tensor that is fed on ---------------------------------------------------------------------------------
+
+
+class Adding:
+    """Feeds the sum so far, and `more` each time."""
+
+    def __init__(self, more: int = 0) -> None:
+        self.more = more
+
+    def answer_block(
+        self, replica: object, requests: tuple[int, ...], attempt: int, state: npt.NDArray[Any] | None
+    ) -> tuple[BlockAnswer, npt.NDArray[Any]]:
+        total = sum(requests) + self.more + (0 if state is None else int(state[0]))
+        return answer(str(total)), np.int64([total])
+
+
+def adding(archive: StateArchive, more: int = 0) -> CarriedState:
+    return CarriedState(Answering(), archive, Adding(more))  # type: ignore[arg-type]
+
+
+def test_each_block_is_fed_with_what_the_one_before_gave() -> None:
+    state = adding(StateArchive())
+    said = []
+    for height in range(1, 5):
+        named = state.answer(block(height), 0)
+        said.append(named.digest)
+        state.decide(decision(block(height), named.named))
+
+    assert said == [answer(str(total)).digest for total in (0, 1, 3, 6)]
+
+
+def test_who_takes_a_state_over_is_fed_with_the_tensor_of_whoever_had_it_first() -> None:
+    archive = StateArchive()
+    right, wrong = grown(adding(archive), 5), grown(adding(archive, more=1), 5)
+    taken = right.after(4)
+    assert taken is not None
+    wrong.take_over(4, taken)
+    wrong._feedback = Adding()  # type: ignore[assignment]
+
+    assert wrong.answer(block(5), 0).named == right.after(5)
+
+
+def test_who_executed_nothing_is_fed_with_the_tensor_behind_the_decision() -> None:
+    archive = StateArchive()
+    others, late = grown(adding(archive), 2), adding(archive)
+    for height in (1, 2):
+        named = others.after(height)
+        assert named is not None
+        late.decide(decision(block(height), named))
+
+    assert late.answer(block(3), 0) == others.answer(block(3), 0)
+
+
+def test_only_so_many_tensors_are_kept() -> None:
+    archive = StateArchive()
+    grown(adding(archive), STATES_KEPT + 10)
+
+    assert len(archive._tensors) == STATES_KEPT

@@ -27,8 +27,10 @@ def test_one_believable_answer_is_no_conflict(said: str) -> None:
 def test_a_replica_that_tells_its_answer_twice_counts_once() -> None:
     replies = replied({0: "a", 1: "b", 2: "b"})
     replies.add(0, 1, b"a", now_ns=20)
-
     assert replies.conflicts == []
+
+    replies.add(3, 1, b"a", now_ns=30)
+    assert replies.conflicts == [ConflictSeen(height=1, at_ns=30, sides=((b"a", (0, 3)), (b"b", (1, 2))))]
 
 
 def test_more_replies_to_a_block_in_conflict_add_none() -> None:
