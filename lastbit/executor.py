@@ -111,11 +111,6 @@ class Executor:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns
 
-    @property
-    def has_taken_over(self) -> bool:
-        """Has it ever begun to take over the state of others?"""
-        return self._taking_over_until_ns > 0
-
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
         self._begin_next(block, view)

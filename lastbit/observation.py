@@ -210,14 +210,6 @@ class Observation:
         split = next((verdict for verdict in trials if not verdict.agreed), None)
         return split or next(iter(trials), None) or self.last_verdict(height)
 
-    @property
-    def lagging(self) -> tuple[int, ...]:
-        """The honest live replicas that have not decided, or executed where that comes later, all that others have."""
-        behind = set(self.chain.heights.behind(self.chain.tip))
-        if self._compares_later:
-            behind.update(self._executions.behind(self._executions.tip))
-        return tuple(sorted(behind))
-
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""
         return self._attempts.get(height, {}).get(view)
