@@ -21,11 +21,17 @@ class Timed(NamedTuple):
 
 
 def scenario(
-    *, replicas: int, blocks: int, name: str = "digits-mlp", model: Path | None = None, **tables: Any
+    *,
+    replicas: int,
+    blocks: int,
+    protocol: str = "pbft",
+    name: str = "digits-mlp",
+    model: Path | None = None,
+    **tables: Any,
 ) -> Scenario:
     """A run in which nothing goes wrong: equal replicas, constant delays, no dial."""
     found = {
-        "chain": {"replicas": replicas, "blocks": blocks},
+        "chain": {"replicas": replicas, "blocks": blocks, "protocol": protocol},
         "model": {"name": name},
         "inputs": {"kind": "card", "noise": 2},
         **tables,

@@ -6,16 +6,17 @@ built from that. It cannot forge another's vote.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from typing import Any
 
 from msgspec.structs import replace
 
-from consensus.pbft.messages import Commit, Prepare, PrePrepare
-from consensus.pbft_classic.messages import Commit as BlockCommit
-from consensus.pbft_classic.messages import Prepare as BlockPrepare
-from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Send
-from consensus.tendermint.messages import Precommit, Prevote, Proposal
+from consensus.icp import messages as icp
+from consensus.pbft import messages as pbft
+from consensus.pbft_classic import messages as pbft_classic
+from consensus.protocol import Block, Broadcast, ConsensusProtocol, Effect, Effects, Message, Pair, Reply, Send
+from consensus.tendermint import messages as tendermint
 from consensus.tendermint.round_state import NO_ROUND
 
 
@@ -57,10 +58,10 @@ class Behaviour:
 
 
 class Silent(Behaviour):
-    """Never says anything."""
+    """Never says anything, to clients neither."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not isinstance(effect, Broadcast | Send):
+        if not isinstance(effect, Broadcast | Send | Reply):
             yield effect
 
 
@@ -68,46 +69,77 @@ class EquivocatingLeader(Behaviour):
     """As leader proposes the block to the first half of the others, and one without requests to the second."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not (isinstance(effect, Broadcast) and isinstance(effect.message, PrePrepare | Proposal)):
+        other_of = _OTHER_PROPOSAL.get(effect.message.__class__) if isinstance(effect, Broadcast) else None
+        if not isinstance(effect, Broadcast) or other_of is None:
             yield effect
             return
-        message, other = effect.message, _without_requests(effect.message)
+        message, other = effect.message, other_of(effect.message)
         half = len(self.others) // 2
         yield from (Send(receiver, message) for receiver in self.others[:half])
         yield from (Send(receiver, other) for receiver in self.others[half:])
-
-
-Vote = Prepare | Commit | BlockPrepare | BlockCommit | Prevote | Precommit
 
 
 class EquivocatingVoter(Behaviour):
     """Votes truly towards replicas of even id, and towards the odd for what nobody computed or proposed."""
 
     def instead_of(self, effect: Effect) -> Iterator[Effect]:
-        if not (isinstance(effect, Broadcast) and isinstance(effect.message, Vote)):
+        lie_of = _OTHER_VOTE.get(effect.message.__class__) if isinstance(effect, Broadcast) else None
+        if not isinstance(effect, Broadcast) or lie_of is None:
             yield effect
             return
-        message, lie = effect.message, _invented(effect.message)
+        message, lie = effect.message, lie_of(effect.message)
         yield from (Send(receiver, lie if receiver % 2 else message) for receiver in self.others)
 
 
-def _without_requests(message: PrePrepare | Proposal) -> Message:
-    """The same proposal, of a block that decides nothing."""
-    empty = Block(message.height, ())
-    if isinstance(message, PrePrepare):
-        return replace(message, block=empty)
-    value = replace(message.value, block=empty)
+def _pre_prepare_without_requests(message: pbft.PrePrepare) -> Message:
+    return replace(message, block=Block(message.height, ()))
+
+
+def _header_without_requests(message: tendermint.Proposal) -> Message:
+    value = replace(message.value, block=Block(message.height, ()))
     return replace(message, value=value, valid_round=NO_ROUND, polka=())  # a polka for it cannot be forged
 
 
-def _invented(vote: Vote) -> Message:
-    """The same vote, for what nobody computed, or proposed where votes name a block alone."""
-    if isinstance(vote, Prepare | Commit):
-        return replace(vote, pair=Pair(vote.pair.block, sha256(b"invented" + vote.pair.output).digest()))
-    if isinstance(vote, BlockPrepare | BlockCommit):
-        return replace(vote, block=sha256(b"invented" + vote.block).digest())
-    return replace(vote, value=sha256(b"invented" + (vote.value or b"")).digest())
+def _tree_block_without_requests(message: icp.Proposal) -> Message:
+    made = message.block
+    return replace(message, block=icp.TreeBlock(Block(message.height, ()), made.maker, made.rank, made.parent))
 
+
+def _another_output(vote: Any) -> Message:
+    return replace(vote, pair=Pair(vote.pair.block, _invented(vote.pair.output)))  # type: ignore[no-any-return]
+
+
+def _another(field: str) -> Callable[[Any], Message]:
+    def lie(vote: Any) -> Message:
+        return replace(vote, **{field: _invented(getattr(vote, field) or b"")})  # type: ignore[no-any-return]
+
+    return lie
+
+
+def _invented(digest: bytes) -> bytes:
+    """What nobody computed, nor proposed."""
+    return sha256(b"invented" + digest).digest()
+
+
+_OTHER_PROPOSAL: dict[type, Callable[[Any], Message]] = {
+    pbft.PrePrepare: _pre_prepare_without_requests,
+    tendermint.Proposal: _header_without_requests,
+    icp.Proposal: _tree_block_without_requests,
+}
+"""The same proposal, of a block that decides nothing."""
+
+_OTHER_VOTE: dict[type, Callable[[Any], Message]] = {
+    pbft.Prepare: _another_output,
+    pbft.Commit: _another_output,
+    pbft_classic.Prepare: _another("block"),
+    pbft_classic.Commit: _another("block"),
+    tendermint.Prevote: _another("value"),
+    tendermint.Precommit: _another("value"),
+    icp.NotarizationShare: _another("block"),
+    icp.FinalizationShare: _another("block"),
+    icp.CertificationShare: _another("output"),
+}
+"""The same vote, for what nobody computed, or proposed where votes name a block alone."""
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
     "honest": Behaviour,

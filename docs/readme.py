@@ -1,6 +1,6 @@
-"""Runs every command that the README shows and puts what it prints below it: `make readme`.
+"""Runs every command that the README and `costs.md` show and puts what it prints below it: `make readme`.
 
-A block that begins with `$ lastbit ...` is a command and what it printed. A test renders the README and finds it
+A block that begins with `$ lastbit ...` is a command and what it printed. A test renders both and finds them
 unchanged, so that no block can rot. Where the processor is another than the one recorded, digests and last bits are
 others too: there the test compares everything else.
 """
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+COSTS = Path(__file__).resolve().parent / "costs.md"
 
 _BLOCK = re.compile(r"```console\n\$ (lastbit [^\n]*)\n(.*?)```", re.DOTALL)
 _BITS = re.compile(
@@ -48,4 +49,5 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as empty:
-        README.write_text(rendered(README.read_text(encoding="utf-8"), Path(empty)), encoding="utf-8")
+        for page in (README, COSTS):
+            page.write_text(rendered(page.read_text(encoding="utf-8"), Path(empty)), encoding="utf-8")

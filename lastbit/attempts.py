@@ -52,16 +52,21 @@ class Attempt:
     done_ns: dict[int, int] = field(default_factory=dict)
     byzantine: dict[Pair, set[int]] = field(default_factory=dict)
 
-    def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> None:
-        """A replica executes a block; its answer is known here at once, and to itself when it is done."""
+    def add(self, replica: int, block: Block, answer: BlockAnswer, done_ns: int) -> bool:
+        """A replica executes a block; its answer is known here at once, and to itself when it is done.
+
+        Returns:
+            Whether it stands alone with that, so far.
+        """
         if replica in self.done_ns:  # it crashed before it was done, and does it once more
             self.groups = _without(self.groups, {replica})
         self.done_ns[replica] = done_ns
         for group in self.groups:
             if group.answer is answer and group.block is block:
                 group.replicas.append(replica)
-                return
+                return False
         self.groups.append(Group(block, answer, [replica]))
+        return True
 
     def by(self, now_ns: int) -> Attempt:
         """The attempt as it stands: without the answers that nobody has yet."""
@@ -144,6 +149,7 @@ class Verdict:
         is_split_proposal: honest replicas executed different blocks. Only a leader that proposed both can have made
             them.
         at_ns: when the last answer was there.
+        is_of_history: what the ballot compares is not the answers to the block, but all of them up to there.
     """
 
     view: int
@@ -153,6 +159,25 @@ class Verdict:
     is_trial: bool
     is_split_proposal: bool
     at_ns: int
+    is_of_history: bool = False
+
+
+def verdict_of_history(block: Block, votes: Mapping[int, bytes], quorum: QuorumSystem, at_ns: int) -> Verdict:
+    """What came of votes on the whole past up to a block, given by replica."""
+    behind: dict[bytes, set[int]] = {}
+    for replica, digest in votes.items():
+        behind.setdefault(digest, set()).add(replica)
+    ballot = _by_weight(behind, quorum)
+    return Verdict(
+        view=0,
+        block=block,
+        ballot=ballot,
+        agreed=ballot[0].weight >= quorum.threshold,
+        is_trial=quorum.is_quorum(votes),
+        is_split_proposal=False,
+        at_ns=at_ns,
+        is_of_history=True,
+    )
 
 
 def naturally_divergent(attempt: Attempt, block: Block) -> Iterator[tuple[int, bool]]:

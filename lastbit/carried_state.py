@@ -128,7 +128,7 @@ class CarriedState:
     def take_over(self, height: int, digest: bytes) -> None:
         """Drop the own states for one of others."""
         self._states = {height: self._archive.state(digest)}
-        self._tried = {at: tried for at, tried in self._tried.items() if at > height + 1}
+        self._tried.clear()  # it started from the own states
         self._decided = max(self._decided, height)
 
     def _set(self, height: int, state: State) -> None:

@@ -246,7 +246,8 @@ def _split_ballot(facts: Facts) -> Cause | None:
     if verdict is None or not verdict.is_trial or verdict.agreed:
         return None
     voters = {replica for line in verdict.ballot for replica in line.replicas}
-    at = "" if verdict.block.height == facts.height else f" for the output of height {verdict.block.height:,}"
+    what = "all outputs up to" if verdict.is_of_history else "the output of"
+    at = "" if verdict.block.height == facts.height else f" for {what} height {verdict.block.height:,}"
     what = f"no quorum{at}, and none possible: {len(voters)} voters, {len(verdict.ballot)} answers"
     if facts.policy == "retry" and verdict.view > 0 and not at:
         what += f"; tried again up to view {verdict.view}, in vain"

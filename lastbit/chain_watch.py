@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from consensus.protocol import Adopt, Certify, Decide, Pair
-from consensus.quorum import QuorumSystem
+from consensus.protocol import Adopt, Certify, Decide, Pair, Resync
 from lastbit.frontier import Frontier
 from lastbit.result import ForkKind
 
@@ -22,7 +21,7 @@ class ForkSeen:
     Attributes:
         height: where.
         at_ns: when the decision came that made it one.
-        kind: `two-decisions`, `two-states`, `two-certificates` or `no-certificate`.
+        kind: `two-decisions`, `two-states` or `two-certificates`.
         what: a sentence.
         sides: the digests that exclude each other, and who holds each.
     """
@@ -62,7 +61,6 @@ class ChainWatch:
     """Follows the decisions of the honest replicas.
 
     Args:
-        quorum: who weighs what.
         honest: whose decisions count.
         newcomers: those of them who will lose their memory. They may decide again what everybody has behind them, so
             the digest of each height's state is kept to compare.
@@ -71,20 +69,20 @@ class ChainWatch:
         heights: how far everybody has decided.
         certified: how far everybody holds certificates of outputs that were compared later.
         forks: what must never be, in the order in which it was seen.
+        forgotten: the height up to which decisions are remembered no more.
     """
 
-    def __init__(self, quorum: QuorumSystem, honest: Iterable[int], newcomers: Iterable[int] = ()) -> None:
+    def __init__(self, honest: Iterable[int], newcomers: Iterable[int] = ()) -> None:
         self.heights = Frontier(honest)
         self.certified = Frontier(honest)
         self.forks: list[ForkSeen] = []
-        self._quorum = quorum
         self._newcomers = frozenset(newcomers)
         self._remembered = set(honest)  # who may still decide what is behind the others
-        self._last_quorum: tuple[int, ...] | None = None
-        self._forgotten = 0
+        self.forgotten = 0
         self._heights: dict[int, Decided] = {}
         self._states: dict[int, bytes] = {}
         self._certificates: dict[int, Certified] = {}
+        self._taken: dict[int, list[tuple[int, bytes]]] = {}  # by whom, while no certificate of it is known
 
     @property
     def frontier(self) -> int:
@@ -98,64 +96,80 @@ class ChainWatch:
 
     def decided(self, replica: int, decide: Decide, now_ns: int) -> None:
         """An honest replica decided the next height."""
-        height, pair = decide.block.height, Pair(decide.block.digest, decide.output)
-        self._check_quorum(replica, height, decide.output, decide.voters, now_ns)
-        known = self._heights.get(height)
-        if known is None:
-            if height <= self._forgotten:
-                self._decided_again(replica, height, decide.state, now_ns)
-                return
-            known = self._heights[height] = Decided(decide, now_ns)
-            self._states[height] = decide.state
+        height = decide.block.height
+        self.heights.reach(replica, height)
+        if height > self.forgotten:
+            known = self._heights.get(height)
+            if known is None:
+                known = self._heights[height] = Decided(decide, now_ns)
+            self._compare_decision(replica, decide, known, now_ns)
+        what = "decided another state than honest replicas did before it"
+        self._compare_state(replica, height, decide.state, now_ns, what)
+
+    def _compare_decision(self, replica: int, decide: Decide, known: Decided, now_ns: int) -> None:
+        pair = Pair(decide.block.digest, decide.output)
         holders = known.holders.get(pair)
         if holders is not None:
             if not self._newcomers or replica not in holders:
                 holders.append(replica)
-        else:
-            known.holders[pair] = [replica]
-        if holders is None and len(known.holders) > 1:
+            return
+        known.holders[pair] = [replica]
+        if len(known.holders) > 1:
             same_block = len({holder.block for holder in known.holders}) == 1
             what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
             sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
-            self._fork(height, now_ns, "two-decisions", what, sides)
-        self.heights.reach(replica, height)
-
-    def _decided_again(self, replica: int, height: int, state: bytes, now_ns: int) -> None:
-        """A newcomer decided what all others have behind them."""
-        self._compare_state(replica, height, state, now_ns, "decided another state than honest replicas did before it")
-        self.heights.reach(replica, height)
+            self._fork(decide.block.height, now_ns, "two-decisions", what, sides)
 
     def certify(self, replica: int, certify: Certify, now_ns: int) -> None:
         """An honest replica holds a certificate for the output of a height."""
         height, output = certify.height, certify.output
-        self._check_quorum(replica, height, output, certify.voters, now_ns)
+        self.certified.reach(replica, max(height, self.certified.of(replica)))
         known = self._certificates.get(height)
         if known is None:
-            self._certificates[height] = Certified(output, certify.voters, now_ns)
+            if height > self.forgotten:
+                self._certificates[height] = Certified(output, certify.voters, now_ns)
+                self._compare_taken(height, now_ns)
         elif known.output != output:
             sides = {known.output: list(known.voters), output: list(certify.voters)}
             self._fork(height, now_ns, "two-certificates", "two outputs of one height are certified", sides)
-        self.certified.reach(replica, max(height, self.certified.of(replica)))
-
-    def _check_quorum(self, replica: int, height: int, output: bytes, voters: tuple[int, ...], now_ns: int) -> None:
-        if voters == self._last_quorum or self._quorum.is_quorum(voters):
-            self._last_quorum = voters  # mostly the same for all, and then judged once
-            return
-        weight = self._quorum.weight_of(voters)
-        what = f"replica {replica} decided on votes of weight {weight}; a quorum is {self._quorum.threshold}"
-        self._fork(height, now_ns, "no-certificate", what, {output: list(voters)})
 
     def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
         """An honest replica took the state after a height over from others."""
+        self.heights.reach(replica, adopt.height)
         what = "took over another state than the one that honest replicas decided"
         self._compare_state(replica, adopt.height, adopt.state, now_ns, what)
-        self.heights.reach(replica, adopt.height)
 
     def _compare_state(self, replica: int, height: int, state: bytes, now_ns: int, what: str) -> None:
+        """Where the chain has forked, all states above differ for that, and nobody need hear it again."""
         known = self._states.get(height)
-        if known is not None and known != state:
+        if known is None:
+            if height > self.forgotten:
+                self._states[height] = state
+        elif known != state and not self.forks:
             sides: dict[bytes, list[int]] = {known: [], state: [replica]}
             self._fork(height, now_ns, "two-states", f"replica {replica} {what}", sides)
+
+    def resynced(self, replica: int, resync: Resync, now_ns: int) -> None:
+        """An honest replica took the output of a height, and the state that goes with it, over from others."""
+        if resync.height > self.forgotten:
+            self._taken.setdefault(resync.height, []).append((replica, resync.output))
+            self._compare_taken(resync.height, now_ns)
+
+    def _compare_taken(self, height: int, now_ns: int) -> None:
+        """What was taken over must be what is certified; that may be known here only afterwards."""
+        certified = self._output_that_holds(height)
+        if certified is None:
+            return
+        for replica, output in self._taken.pop(height, ()):
+            if output != certified:
+                what = f"replica {replica} took over another output than the certified one"
+                self._fork(height, now_ns, "two-states", what, {certified: [], output: [replica]})
+
+    def _output_that_holds(self, height: int) -> bytes | None:
+        certificate, decided = self._certificates.get(height), self._heights.get(height)
+        if certificate is not None:
+            return certificate.output
+        return None if decided is None else decided.decide.output or None
 
     def went_down(self, replica: int, *, for_good: bool = False) -> None:
         """A replica crashed: nobody waits for it until it is back."""
@@ -192,12 +206,13 @@ class ChainWatch:
         """Drop the heights that are closed and that every honest replica has behind it, also those that are down and
         will be back."""
         lowest = min(map(self.heights.of, self._remembered), default=self.frontier)
-        while self._forgotten < min(lowest, closed):
-            self._forgotten += 1
-            self._heights.pop(self._forgotten, None)
+        while self.forgotten < min(lowest, closed):
+            self.forgotten += 1
+            self._heights.pop(self.forgotten, None)
+            self._taken.pop(self.forgotten, None)
             if not self._newcomers:
-                self._states.pop(self._forgotten, None)
-                self._certificates.pop(self._forgotten, None)
+                self._states.pop(self.forgotten, None)
+                self._certificates.pop(self.forgotten, None)
 
     def _fork(self, height: int, at_ns: int, kind: ForkKind, what: str, sides: dict[bytes, list[int]]) -> None:
         held = tuple((digest, tuple(sorted(who))) for digest, who in sides.items())

@@ -10,10 +10,11 @@ import msgspec
 
 from lastbit.attempts import Line, Verdict
 from lastbit.chain_watch import ForkSeen
+from lastbit.checking import ViolationSeen
 from lastbit.closed_forms import NoClosedForm, predict_scenario
 from lastbit.drift import predict_drift
 from lastbit.environment import current_environment, untested_versions
-from lastbit.fleet import Material
+from lastbit.fleet import Material, feedback_of
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
 from lastbit.observation import Compared, Tally
 from lastbit.replies import ConflictSeen
@@ -31,6 +32,7 @@ from lastbit.result import (
     ReplicaResult,
     Result,
     Stall,
+    Violation,
 )
 from lastbit.scenario import Scenario
 from lastbit.simulation import Ended, Simulation
@@ -50,6 +52,7 @@ def conclude(
     store = simulation.replicas[0].store
     inferences = Inferences(asked=store.asked, run=store.run)  # before the questions asked here are counted, too
     stalls = tuple(_stall(simulation, stall) for stall in simulation.stalls.stalls)
+    violations = tuple(map(_violation, simulation.observation.checkers.violations.seen))
     forks = tuple(_fork(simulation, fork) for fork in chain.forks)
     heights = Heights(
         target=scenario.chain.blocks,
@@ -62,7 +65,7 @@ def conclude(
         certified=chain.tip if simulation.setup.certified_at is None else chain.certified.tip,
     )
     end = {"outcome": outcome, "at_ns": simulation.world.now_ns, "heights": msgspec.to_builtins(heights)}
-    trace_digest = _close_trace(simulation, ended, stalls, forks, end)
+    trace_digest = _close_trace(simulation, ended, end, violation=violations, stall=stalls, fork=forks)
     prediction = predict_scenario(scenario)
     drift = predict_drift(scenario)
     expected = scenario.expect.outcome if scenario.expect else None
@@ -95,6 +98,7 @@ def conclude(
         natural_divergence_voted=tally.natural_divergence_voted,
         injected=tally.injected,
         injected_changed=tally.injected_changed,
+        violations=violations,
         forks=forks,
         client_conflicts=tuple(_conflict(simulation, each) for each in simulation.observation.replies.conflicts),
         resyncs=tally.resyncs,
@@ -118,11 +122,11 @@ def conclude(
 
 
 def _close_trace(
-    simulation: Simulation, ended: Ended, stalls: Sequence[Stall], forks: Sequence[Fork], end: dict[str, Any]
+    simulation: Simulation, ended: Ended, end: dict[str, Any], **last: Sequence[Violation | Stall | Fork]
 ) -> str:
-    """Write the last records, and give the trace digest."""
+    """Write the last records, each under its name, and give the trace digest."""
     trace = simulation.trace
-    for name, things in (("stall", stalls), ("fork", forks)):
+    for name, things in last.items():
         for thing in things:
             trace.write(name, msgspec.to_builtins(thing))
     trace.write("end", end | ({"cut_after": simulation.world.events} if ended.interrupted else {}))
@@ -195,6 +199,16 @@ def _fork(simulation: Simulation, fork: ForkSeen) -> Fork:
     return Fork(height=fork.height, at_ns=fork.at_ns, kind=fork.kind, what=fork.what, sides=lines)
 
 
+def _violation(violation: ViolationSeen) -> Violation:
+    return Violation(
+        kind=violation.kind,
+        height=violation.height,
+        at_ns=violation.at_ns,
+        replicas=violation.replicas,
+        what=violation.what,
+    )
+
+
 def _conflict(simulation: Simulation, conflict: ConflictSeen) -> ClientConflict:
     lines = tuple(
         Answer(digest=digest.hex(), weight=simulation.quorum.weight_of(who), replicas=who)
@@ -211,6 +225,8 @@ def _difference(
     asked = [(line, simulation.replicas[who[0]]) for line, who in honest if who]
     if len(asked) < 2:
         return None
+    if feedback_of(simulation.scenario.state) is not None:
+        return None  # answers that were fed with those before cannot be asked for again
     form = simulation.replicas[0].form
     for request in requests:
         said = [replica.said(request, view) for _, replica in asked]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from consensus.protocol import Block, BlockSource, Decide
+from consensus.protocol import Block, BlockSource, Decide, Execute
 from lastbit.carried_state import CarriedState
 from replicas.replica import BlockAnswer, Replica
 from simcore.running_digest import EXECUTION, RunningDigest, content_of
@@ -56,37 +56,37 @@ class Executor:
         self._observer = observer
         self._done = done
         self._under_way: deque[_Execution] = deque()
-        self._waiting: list[tuple[Block, int]] = []
+        self._waiting: list[Execute] = []
         self._last_view = 0
         self._busy_until_ns = 0
         self._taking_over_until_ns = 0
 
-    def execute(self, block: Block, view: int) -> None:
+    def execute(self, effect: Execute) -> None:
         """Run the model on a block, or wait with it until the state that it starts from is known."""
-        if self.carried is not None and self.carried.after(block.height - 1) is None:
-            self._waiting.append((block, view))
+        if self.carried is not None and self.carried.after(effect.block.height - 1) is None:
+            self._waiting.append(effect)
         else:
-            self._begin(block, view)
+            self._begin(effect.block, effect.view)
 
     def decide(self, decide: Decide) -> None:
         """A height is decided: what waited for its state begins."""
         if self.carried is None:
             return
         self.carried.decide(decide)
-        waiting, self._waiting = self._waiting, []
-        for block, view in waiting:
-            self.execute(block, view)
+        self._begin_what_waited()
 
     def adopt(self, height: int) -> None:
-        """All up to a height came from others."""
-        if self.carried is not None:
-            self.carried.adopt(height)
+        """All up to a height came from others: what waited for the state there begins."""
+        if self.carried is None:
+            return
+        self.carried.adopt(height)
+        self._begin_what_waited()
 
     def take_over(self, height: int, state: bytes, cost_ns: int) -> None:
         """Drop what is being computed, and the own state for one of others; that takes time."""
         self.cancel()
         self._taking_over_until_ns = self._world.now_ns + cost_ns
-        self._busy_until_ns = max(self._busy_until_ns, self._taking_over_until_ns)
+        self._busy_until_ns = self._taking_over_until_ns
         if self.carried is not None:
             self.carried.take_over(height, state)
 
@@ -101,27 +101,35 @@ class Executor:
         """Lose all that is remembered; `carried` begins anew."""
         self.cancel()
         self.carried = carried
+        self._taking_over_until_ns = 0
 
     def restart(self) -> None:
-        """Idle from now on."""
-        self._busy_until_ns = self._world.now_ns
+        """Idle from now on, or once the state of others is taken over."""
+        self._busy_until_ns = max(self._world.now_ns, self._taking_over_until_ns)
 
     @property
     def is_taking_over(self) -> bool:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns
 
+    def _begin_what_waited(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for effect in waiting:
+            self.execute(effect)
+
     def _begin(self, block: Block, view: int) -> None:
         """Really run the model now; the answer is there after the simulated time that it takes."""
-        self._begin_next(block, view)
+        if self._replica.ahead is not None:
+            self._begin_next(block, view)
         if self.carried is None:
             answer = self._replica.answer_block(block.requests, view)
         else:
             answer = self.carried.answer(block, view)
-        begins_ns = max(self._world.now_ns, self._busy_until_ns)
+        now_ns = self._world.now_ns
+        begins_ns = max(now_ns, self._busy_until_ns)
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)
-        timer = self._world.call_at(done_ns, self._finish)
+        timer = self._world.call_after(done_ns - now_ns, self._finish)
         self._under_way.append(_Execution(timer, block, view, answer.named))
 
     def _begin_next(self, block: Block, view: int) -> None:

@@ -74,8 +74,9 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
     count = scenario.chain.replicas
     marks = Marks(dial, streams, replicas=count) if dial is not None else None
     pool, store = EnginePool(), AnswerStore()
-    is_heavy = material.operations >= AHEAD_OPERATIONS_MIN
-    ahead = RunAhead(room=2 * count * scenario.chain.requests_per_block) if is_heavy else None
+    feedback = feedback_of(scenario.state)
+    pays = material.operations >= AHEAD_OPERATIONS_MIN and feedback is None  # what will be fed is not known ahead
+    ahead = RunAhead(room=2 * count * scenario.chain.requests_per_block) if pays else None
     specs = scenario.replicas()
     able = {spec.profile: _able(spec.profile, material.model, pool, who=f"replica {spec.id}") for spec in specs}
     replicas = tuple(
@@ -95,7 +96,7 @@ def make_replicas(scenario: Scenario, material: Material, streams: Streams) -> t
         )
         for spec in specs
     )
-    _try_each(replicas, dial, material.form, feedback_of(scenario.state))
+    _try_each(replicas, dial, material.form, feedback)
     return replicas
 
 

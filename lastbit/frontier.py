@@ -26,7 +26,8 @@ class Frontier:
     def reach(self, replica: int, height: int) -> None:
         """A replica has come so far."""
         self._reached[replica] = height
-        self.tip = max(self.tip, height)
+        if height > self.tip:
+            self.tip = height
         if height > self.all:
             self._stop_waiting_for(replica)
 
@@ -38,6 +39,7 @@ class Frontier:
     def came_up(self, replica: int) -> None:
         """A replica is back. The next height that all others reach waits for it."""
         self._away.discard(replica)
+        self._stop_waiting_for(replica)  # nobody else may be there
 
     def begin_anew(self, replica: int) -> None:
         """A replica has lost what it had reached."""

@@ -7,6 +7,7 @@ and tells the observers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -105,15 +106,15 @@ class Node:
             Send: self._send,
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
-            Execute: lambda effect: self.executor.execute(effect.block, effect.view),
+            Execute: self.executor.execute,
             Decide: self._decide,
-            Certify: lambda effect: observer.certified(self.id, effect),
+            Certify: partial(observer.certified, self.id),
             Resync: self._resync,
-            Outvoted: lambda effect: observer.outvoted(self.id, effect),
-            Reply: lambda effect: observer.replied(self.id, effect),
+            Outvoted: partial(observer.outvoted, self.id),
+            Reply: partial(observer.replied, self.id),
             Adopt: self._adopt,
-            Abandon: lambda effect: observer.abandoned(self.id, effect),
-            Halt: lambda effect: observer.halted(self.id, effect),
+            Abandon: partial(observer.abandoned, self.id),
+            Halt: partial(observer.halted, self.id),
         }
 
     def start(self) -> None:

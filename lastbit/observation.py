@@ -10,10 +10,23 @@ from dataclasses import dataclass, field
 from operator import ne
 from typing import Any
 
-from consensus.protocol import Abandon, Adopt, Block, Certify, Decide, Halt, Message, Outvoted, Reply, Resync
+from consensus.protocol import (
+    Abandon,
+    Adopt,
+    Block,
+    BlockSource,
+    Certify,
+    Decide,
+    Halt,
+    Message,
+    Outvoted,
+    Reply,
+    Resync,
+)
 from consensus.quorum import QuorumSystem
-from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent
+from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent, verdict_of_history
 from lastbit.chain_watch import ChainWatch, Decided
+from lastbit.checking import Checkers
 from lastbit.frontier import Frontier
 from lastbit.protocols import ProtocolKind
 from lastbit.replies import Replies
@@ -61,6 +74,8 @@ class Observation:
         honest: the replicas that follow the protocol.
         newcomers: those that will lose their memory.
         kind: the protocol.
+        asked: the clients' block for a height; None past the last one.
+        blocks: how many heights there are. Some protocols end a chain with empty blocks, which are none of them.
         compares_later: outputs are compared after a height is decided.
         now_ns: tells the simulated time.
         record: takes one record for each height that is closed.
@@ -74,6 +89,8 @@ class Observation:
         *,
         newcomers: Iterable[int] = (),
         kind: ProtocolKind,
+        blocks: int,
+        asked: BlockSource,
         compares_later: bool,
         now_ns: Callable[[], int],
         record: Callable[[dict[str, Any]], None],
@@ -81,12 +98,14 @@ class Observation:
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
-        self.chain = ChainWatch(quorum, self.honest, self.honest.intersection(newcomers))
+        self.chain = ChainWatch(self.honest, self.honest.intersection(newcomers))
+        self.checkers = Checkers(quorum, self.honest, rules=kind.vote_rules, asked=asked, now_ns=now_ns)
         self.tally = Tally()
         self.halts: list[Halt] = []
         self.halted_themselves: dict[int, Outvoted] = {}
         self.replies = Replies(quorum)
         self._kind = kind
+        self._blocks = blocks
         self._compares_later = compares_later
         self._executions = Frontier(self.honest)
         self._base = min(self.honest, default=0)
@@ -96,22 +115,30 @@ class Observation:
         self._closed = 0
         self._last_view = (0, 0)
         self._attempts: dict[int, dict[int, Attempt]] = {}
+        self._histories: dict[int, dict[int, bytes]] = {}  # by height and honest replica
 
     # --- what nodes tell ----------------------------------------------------------------------------------
 
     def executed(self, replica: int, block: Block, view: int, answer: BlockAnswer, done_ns: int) -> None:
-        if replica not in self.honest or block.height <= self._closed:
+        if replica not in self.honest or not self._closed < block.height <= self._blocks:
             return
-        self._attempt(block.height, view).add(replica, block, answer, done_ns)
+        if self._attempt(block.height, view).add(replica, block, answer, done_ns):
+            self.checkers.executed(block, answer.named)
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
         self.tally.injected += sum(answer.marked)
         self.tally.injected_changed += answer.changed
+        if self._compares_later:
+            self._close_heights(has_moved=False)  # the height may have waited for this replica alone
 
     def voted(self, replica: int, message: Message) -> None:
+        self.checkers.sent(replica, message)
         if message.__class__ is self._kind.new_view:
             self._view(0, message.view)
             return
+        history = self._kind.history_vote(message) if replica in self.honest else None
+        if history is not None and history.height > self._closed:
+            self._histories.setdefault(history.height, {})[replica] = history.digest
         vote = None if replica in self.honest else self._kind.output_vote(message)
         if vote is not None and vote.height > self._closed:
             self._attempt(vote.height, vote.view).byzantine.setdefault(vote.pair, set()).add(replica)
@@ -127,25 +154,32 @@ class Observation:
             self.tally.views += 1
 
     def decided(self, replica: int, decide: Decide) -> None:
-        if replica in self.honest:
+        if replica in self.honest and decide.block.height <= self._blocks:
             before = self.chain.tip
+            self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
             self._close_heights(has_moved=self.chain.tip > before)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
-        if replica in self.honest:
+        if replica in self.honest and adopt.height > self._blocks:
+            self.chain.heights.reach(replica, self._blocks)
+        elif replica in self.honest:
+            self.checkers.adopted(replica, adopt)
             self.chain.adopted(replica, adopt, self._now_ns())
             self._close_heights(has_moved=False)
 
     def certified(self, replica: int, certify: Certify) -> None:
-        if replica in self.honest:
+        if replica in self.honest and certify.height <= self._blocks:
             before = self.chain.certified.tip
+            self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
             self._close_heights(has_moved=self.chain.certified.tip > before)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
         if replica in self.honest:
+            self.checkers.resynced(replica, resync)
+            self.chain.resynced(replica, resync, self._now_ns())
             self.tally.resyncs += 1
             self._executions.reach(replica, max(resync.height, self._executions.of(replica)))
             self._close_heights(has_moved=False)
@@ -183,6 +217,7 @@ class Observation:
     def began_anew(self, replica: int) -> None:
         """A replica has lost its memory: it follows the protocol, and may contradict what it said before."""
         if replica in self.honest:
+            self.checkers.forgot(replica)
             for attempts in self._attempts.values():
                 for attempt in attempts.values():
                     attempt.forget(replica)
@@ -202,13 +237,31 @@ class Observation:
         """On the attempt that tells why a height does not come: where outputs are compared later, at the first height
         above the certified ones whose outputs are seen to split, or else at the first that enough have executed."""
         if not self._compares_later:
-            return self.last_verdict(height)
+            return self.last_trial(height) or self.last_verdict(height)
         uncertified = range(self.chain.certified.tip + 1, self.chain.tip + 1)
-        trials = [
-            verdict for each in uncertified if (verdict := self.last_verdict(each)) is not None and verdict.is_trial
-        ]
-        split = next((verdict for verdict in trials if not verdict.agreed), None)
-        return split or next(iter(trials), None) or self.last_verdict(height)
+        trials = [trial for each in uncertified if (trial := self.last_trial(each)) is not None]
+        split = next((trial for trial in trials if not trial.agreed), None)
+        return split or self._split_history() or next(iter(trials), None) or self.last_verdict(height)
+
+    def last_trial(self, height: int) -> Verdict | None:
+        """On the latest attempt at a height that enough executed to be told whether they agree; None: there is none."""
+        for _, attempt in sorted(self._attempts.get(height, {}).items(), reverse=True):
+            verdict = attempt.by(self._now_ns()).judge(self.quorum)
+            if verdict is not None and verdict.is_trial:
+                return verdict
+        return None
+
+    def _split_history(self) -> Verdict | None:
+        """On the first checkpoint above the certified heights whose votes find no quorum, though enough have voted:
+        each block may have had a quorum, and yet no two replicas the same past."""
+        for height, votes in sorted(self._histories.items()):
+            decided = self.chain.at(height)
+            if decided is None or height <= self.chain.certified.tip or not self.quorum.is_quorum(votes):
+                continue
+            verdict = verdict_of_history(decided.decide.block, votes, self.quorum, self._now_ns())
+            if not verdict.agreed:
+                return verdict
+        return None
 
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""
@@ -245,9 +298,11 @@ class Observation:
             self._record(record)
             self._attempts.pop(height, None)
             self.replies.forget(height)
+            self._histories.pop(height, None)
             self._closed = height
         if self._closed > before:
             self.chain.forget(self._closed)  # only now: a replica that adopts a state may close many heights at once
+            self.checkers.forget(self.chain.forgotten)
         if has_moved or self._closed > before:
             self._progressed()
 

@@ -24,11 +24,13 @@ def render(result: Result, *, width: int | None = None) -> Text:
         width: columns to stay within; None: lines as long as they are, for files and pipes.
 
     Returns:
-        Text with colour on the outcome alone; `str()` of it is the plain report.
+        Text with colour on the outcome alone, and on rules that a protocol broke; `str()` of it is the plain report.
     """
     layout = Layout(width)
     text = Text()
     text.append(layout.hanging(result.scenario, _what_was_run(result), gap=3) + "\n\n")
+    if result.violations:
+        text.append("\n".join(_violations(result, layout)) + "\n\n", style="bold red")
     text.append(layout.line("  ", _outcome(result)), style=_colour(result))
     text.append("\n\n")
     for block in (_forks(result, layout), _figures(result, layout), _evidence(result, layout), _next(result, layout)):
@@ -75,6 +77,14 @@ def _colour(result: Result) -> str:
     if result.outcome == "forked":
         return "bold red"
     return "bold green" if result.exit_code == 0 else "bold yellow"
+
+
+def _violations(result: Result, layout: Layout) -> Iterator[str]:
+    """Before anything else: of a protocol that breaks its own rules nothing else is worth reading."""
+    yield layout.line("  ", "THE PROTOCOL BROKE ITS OWN RULES, a fault of lastbit: what follows means little")
+    for each in result.violations[:EVENTS_SHOWN_MAX]:
+        yield layout.hanging(f"  height {each.height:,}", f"{each.kind}: {each.what}", gap=3)
+    yield from _more(layout, len(result.violations) - EVENTS_SHOWN_MAX, "broken rule")
 
 
 def _forks(result: Result, layout: Layout) -> Iterator[str]:

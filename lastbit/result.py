@@ -15,6 +15,7 @@ from replicas.prepare import PreparationReport
 
 FORMAT = "lastbit.result/1"
 FAILURES_KEPT_MAX = 100
+VIOLATIONS_KEPT_MAX = 100
 
 CauseCode: TypeAlias = Literal[
     "no-quorum-alive",
@@ -36,12 +37,14 @@ CauseCode: TypeAlias = Literal[
     "unexplained",
 ]
 Limit: TypeAlias = Literal["until_s", "max_events"]
-ForkKind: TypeAlias = Literal["two-decisions", "two-states", "two-certificates", "no-certificate"]
+ForkKind: TypeAlias = Literal["two-decisions", "two-states", "two-certificates"]
+ViolationKind: TypeAlias = Literal["double-vote", "false-certificate", "invalid-block", "unknown-output"]
 
 Outcome: TypeAlias = Literal["completed", "stalled", "forked", "inconclusive"]
 
 EXIT_CODES: dict[Outcome, int] = {"completed": 0, "stalled": 3, "forked": 4, "inconclusive": 5}
 EXIT_OTHERWISE = 6
+EXIT_VIOLATED = 1
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +146,25 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     kind: ForkKind
     what: str
     sides: tuple[Answer, ...]
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule of the protocol that an honest replica broke. No arithmetic and no faulty replica can do that: it is a
+    fault of the protocol as it is written here.
+
+    Args:
+        kind: which rule, a word for machines; the checkers of `lastbit.checking` say what each watches for.
+        height: where.
+        at_ns: when it was seen.
+        replicas: who broke it.
+        what: a sentence.
+    """
+
+    kind: ViolationKind
+    height: int
+    at_ns: int
+    replicas: tuple[int, ...]
+    what: str
 
 
 class Heights(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +314,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         natural_divergence_voted: of these, those in which what is voted on differed, too.
         injected: marks that the dial set on answers that were computed.
         injected_changed: of these, those that changed the form voted on.
+        violations: rules of the protocol that an honest replica broke; the first 100 of them.
         forks: safety violations.
         client_conflicts: blocks with two answers that clients may believe; the first 100 of them.
         resyncs: how often a replica took over the state of others for its own was outvoted, or it had missed too much.
@@ -342,6 +365,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     natural_divergence_voted: int
     injected: int
     injected_changed: int
+    violations: tuple[Violation, ...] = ()
     forks: tuple[Fork, ...]
     client_conflicts: tuple[ClientConflict, ...] = ()
     resyncs: int = 0
@@ -370,7 +394,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """What the program ends with: 0 where the outcome is the one expected, and was not cut short."""
+        """What the program ends with: 0 where the outcome is the one expected, and was not cut short. Where a protocol
+        broke its own rules, no outcome is."""
+        if self.violations:
+            return EXIT_VIOLATED
         if self.interrupted:
             return EXIT_CODES[self.outcome] or EXIT_CODES["inconclusive"]
         if self.as_expected:

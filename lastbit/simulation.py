@@ -72,11 +72,14 @@ class Simulation:
         self.setup = self.kind.set_up(scenario.chain, self.timing, self.quorum, scenario.seed)
         self.world = World()
         self.trace = trace
+        self.source = self._source()
         self.observation = Observation(
             self.quorum,
             self.honest,
             newcomers=[crash.replica for crash in crashes_of(scenario) if crash.memory_is_lost],
             kind=self.kind,
+            blocks=scenario.chain.blocks,
+            asked=self.source,
             compares_later=self.setup.certified_at is not None,
             now_ns=lambda: self.world.now_ns,
             record=lambda record: trace.write("height", record),
@@ -98,7 +101,6 @@ class Simulation:
             partitions=partitions_of(scenario),
             disturbances=disturbances_of(scenario),
         )
-        self.source = self._source()
         self.archive = StateArchive()
         self.protocols = [self.setup.replica(replica.id, self.source) for replica in replicas]
         self.nodes = [self._node(replica, trace) for replica in replicas]

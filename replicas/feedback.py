@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replicas.engine import EngineError
-from replicas.outputs import root_digest
-from replicas.replica import BlockAnswer, Replica, Requests
+from replicas.replica import BlockAnswer, Replica, Requests, block_of
 
 Tensor = npt.NDArray[Any]
 
@@ -65,26 +64,13 @@ class Feedback:
         """
         parts = []
         for request in requests:
-            fed = replica if state is None else _fed(replica, self.input, state)
-            parts.append(fed.answer_block((request,), attempt))
-            value = fed.said(request, attempt)[self.output]
+            fed = replica if state is None else replace(replica, requests=_Fed(replica.requests, self.input, state))
+            said = fed.speak(request, attempt)
+            parts.append(said)
+            value = said.outputs[self.output]
             assert isinstance(value, np.ndarray), "checked before the run"
             state = value
-        return _joined(parts), state
-
-
-def _fed(replica: Replica, name: str, tensor: Tensor) -> Replica:
-    return replace(replica, requests=_Fed(replica.requests, name, tensor), shares_blocks=False)
-
-
-def _joined(parts: list[BlockAnswer]) -> BlockAnswer:
-    return BlockAnswer(
-        digest=root_digest([part.digest for part in parts]),
-        truths=tuple(truth for part in parts for truth in part.truths),
-        votes=tuple(vote for part in parts for vote in part.votes),
-        marked=tuple(mark for part in parts for mark in part.marked),
-        changed=sum(part.changed for part in parts),
-    )
+        return block_of(parts), state
 
 
 @dataclass(frozen=True, slots=True)

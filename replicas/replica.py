@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
-from operator import ne
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -56,6 +55,22 @@ class Answer:
     outputs: Outputs
     bits: bytes
     vote: bytes
+
+
+class Said(NamedTuple):
+    """What one replica says to a request.
+
+    Attributes:
+        answer: what the arithmetic gave.
+        outputs: the tensors behind its vote: those, or the wrong ones that the dial put there.
+        vote: their digest in the form that is voted on.
+        is_marked: did the dial mark it?
+    """
+
+    answer: Answer
+    outputs: Outputs
+    vote: bytes
+    is_marked: bool
 
 
 class Run(NamedTuple):
@@ -143,8 +158,6 @@ class Replica:
         marks: the dial, if there is one.
         operations: of one request.
         operations_per_second: how fast this replica computes.
-        shares_blocks: what replicas of equal arithmetic answer to a block is looked up whole. False where requests of
-            equal id differ.
     """
 
     id: int
@@ -159,14 +172,12 @@ class Replica:
     marks: Marks | None
     operations: int
     operations_per_second: int
-    shares_blocks: bool = True
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
-        wrong = self._wrong_answers(requests, attempt)
-        if wrong is not None:
-            return self._lie(requests, attempt, wrong)
-        if self.engine.order_shape is not None or not self.shares_blocks:
+        if self._is_any_marked(requests, attempt):
+            return block_of([self.speak(request, attempt) for request in requests])
+        if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
         return _unmarked(self.store.block(self.identity, requests, lambda: self._digests(requests, attempt)))
 
@@ -188,30 +199,19 @@ class Replica:
         answers = [self.answer(request, attempt) for request in requests]
         return tuple(answer.bits for answer in answers), tuple(answer.vote for answer in answers)
 
-    def _wrong_answers(self, requests: tuple[int, ...], attempt: int) -> list[int | None] | None:
-        """Which wrong answer the dial puts in the place of each; None where it marks none of them."""
+    def _is_any_marked(self, requests: tuple[int, ...], attempt: int) -> bool:
         if self.marks is None:
-            return None
-        wrong = [self.marks.wrong_answer_index(request, self.id, attempt) for request in requests]
-        return wrong if any(index is not None for index in wrong) else None
+            return False
+        return any(self.marks.wrong_answer_index(request, self.id, attempt) is not None for request in requests)
 
-    def _lie(self, requests: tuple[int, ...], attempt: int, wrong: Sequence[int | None]) -> BlockAnswer:
-        answers = [self.answer(request, attempt) for request in requests]
-        said = [self._said(answer, index) for answer, index in zip(answers, wrong, strict=True)]
-        votes = tuple(answer.vote for answer in answers)
-        return BlockAnswer(
-            digest=root_digest(said),
-            truths=tuple(answer.bits for answer in answers),
-            votes=votes,
-            marked=tuple(index is not None for index in wrong),
-            changed=sum(map(ne, said, votes)),
-        )
-
-    def _said(self, answer: Answer, wrong: int | None) -> bytes:
-        """What is voted on after the dial. Outputs that cannot hold that wrong answer stay as they are."""
+    def speak(self, request: int, attempt: int) -> Said:
+        """Answer one request. Outputs that cannot hold the wrong answer that the dial wants stay as they are."""
+        answer = self.answer(request, attempt)
+        wrong = None if self.marks is None else self.marks.wrong_answer_index(request, self.id, attempt)
         if wrong is None or wrong >= wrong_answers_max(answer.outputs, self.form):
-            return answer.vote
-        return self.form.digest(wrong_answer(answer.outputs, wrong, self.form))
+            return Said(answer, answer.outputs, answer.vote, wrong is not None)
+        outputs = wrong_answer(answer.outputs, wrong, self.form)
+        return Said(answer, outputs, self.form.digest(outputs), is_marked=True)
 
     def answer(self, request: int, attempt: int) -> Answer:
         """What the arithmetic gives for one request, really run unless the store holds it."""
@@ -279,11 +279,7 @@ class Replica:
 
     def said(self, request: int, attempt: int) -> Outputs:
         """The tensors behind this replica's vote: what it computed, or the wrong answer that the dial put there."""
-        outputs = self.answer(request, attempt).outputs
-        index = None if self.marks is None else self.marks.wrong_answer_index(request, self.id, attempt)
-        if index is None or index >= wrong_answers_max(outputs, self.form):
-            return outputs
-        return wrong_answer(outputs, index, self.form)
+        return self.speak(request, attempt).outputs
 
     def compute_ns(self, requests: int) -> int:
         """Simulated time to answer that many requests, one after another."""
@@ -297,6 +293,17 @@ class Replica:
         if self.profile.summation.is_drawn:
             return _drawn_order(self.streams, shape, "order.drawn", request, attempt, self.id)
         return _drawn_order(self.streams, shape, "order.fixed", self.id)
+
+
+def block_of(said: Sequence[Said]) -> BlockAnswer:
+    """The answer to a block whose requests were answered one by one."""
+    return BlockAnswer(
+        digest=root_digest([each.vote for each in said]),
+        truths=tuple(each.answer.bits for each in said),
+        votes=tuple(each.answer.vote for each in said),
+        marked=tuple(each.is_marked for each in said),
+        changed=sum(each.vote != each.answer.vote for each in said),
+    )
 
 
 def _drawn_order(streams: Streams, shape: tuple[int, int], name: str, *indices: int) -> Order:

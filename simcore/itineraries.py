@@ -47,22 +47,16 @@ def itinerary_of(copies: Sequence[tuple[int, int]]) -> Itinerary:
 
 
 Stop = tuple[Sequence[int], Sequence[bytes], int]
-"""Copies that arrive together: their receivers, an empty part and then their arrivals, and the gap to the next stop.
-
-With the empty part first, `cause.join(arrivals)` is the copies' records.
-"""
+"""Copies that arrive together: their receivers, their arrivals, and the gap to the next stop."""
 
 
 def stops(itinerary: Itinerary) -> Iterator[Stop]:
-    """The arrivals in order, those of the same nanosecond together."""
+    """The arrivals in order, those of the same nanosecond together, where not all of them are."""
     receivers, arrivals, _, gaps_ns = itinerary
-    if len(gaps_ns) == 1:
-        yield receivers, (b"", *arrivals), -1
-        return
     first = 0
     for last, gap_ns in enumerate(gaps_ns):
         if gap_ns != 0:
-            yield receivers[first : last + 1], (b"", *arrivals[first : last + 1]), gap_ns
+            yield receivers[first : last + 1], arrivals[first : last + 1], gap_ns
             first = last + 1
         if gap_ns < 0:
             return

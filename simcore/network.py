@@ -193,7 +193,10 @@ class Network(Generic[MessageT, EffectsT]):
         if not receivers:
             return
         self._digest.fold_when_full()
-        if len(gaps_ns) == 1 or 0 in gaps_ns:
+        if len(gaps_ns) == 1:
+            only_stop = iter(((receivers, arrivals, -1),))
+            flight = _Flight(self._environment, self._on_stop, message, cause, only_stop)
+        elif 0 in gaps_ns:
             flight = _Flight(self._environment, self._on_stop, message, cause, stops(itinerary))
         else:
             hops = zip(receivers, arrivals, gaps_ns, strict=False)
@@ -267,7 +270,8 @@ def _callbacks(
 
     def stop(flight: _Flight) -> None:
         receivers, arrivals, gap_ns = next(flight.way)
-        append(flight.cause.join(arrivals))
+        cause = flight.cause
+        append(cause + cause.join(arrivals))
         if gap_ns > 0:
             flight.callbacks = together
             schedule(flight, NORMAL, gap_ns)

@@ -41,7 +41,9 @@ class IcpConfig:
             before (dfinity/ic: `unit_delay`).
         epsilon_ns: how long every replica waits before it notarizes (dfinity/ic: `initial_notary_delay`). With 0 the
             chain is as fast as the network.
-        timeout_ns: after so long in one round without an end a replica asks all others what it has missed.
+        timeout_ns: after so long in one round without an end a replica asks all others what it has missed, and again
+            after twice, four times... as long.
+        timeout_max_ns: the longest time between two such questions.
         certified_gap_slow: heights that certification may lag behind finalization before notarizing slows down.
         certified_gap_max: heights that it may lag behind notarization before that stops.
         cup_gap_max: heights that notarization may go beyond the next catch-up package due, before it stops.
@@ -64,6 +66,7 @@ class IcpConfig:
     delta_bnd_ns: int = 500_000_000
     epsilon_ns: int = 0
     timeout_ns: int = 4_000_000_000
+    timeout_max_ns: int = 64_000_000_000
     certified_gap_slow: int = 3
     certified_gap_max: int = 70
     cup_gap_max: int = 130
@@ -75,6 +78,8 @@ class IcpConfig:
         for name in ("delta_bnd_ns", "timeout_ns", "certified_gap_max", "cup_gap_max", "cup_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1")
+        if self.timeout_max_ns < self.timeout_ns:
+            raise ValueError(f"timeout_max_ns is {self.timeout_max_ns}; at least timeout_ns, {self.timeout_ns}")
         if self.epsilon_ns < 0:
             raise ValueError(f"epsilon_ns is {self.epsilon_ns}; at least 0")
         if not 0 <= self.certified_gap_slow < self.certified_gap_max:

@@ -136,7 +136,7 @@ class Icp(Machine):
     def timeout(self) -> Effects:
         self._clock.run_out()
         self._round.asked_for.clear()
-        if self._clock.is_time_to_ask:
+        if self._clock.is_time_to_ask():
             self._emit(Broadcast(self._status()))
         self._ask_for_lacking()
         self._deliver()

@@ -29,6 +29,8 @@ class EarlyMessages:
 
     def take(self, height: int) -> list[Signed]:
         """The messages of a height, by sender and then in order of arrival; those of heights below are dropped."""
+        if not self._kept:
+            return []
         taken = [message for sender in sorted(self._kept) for message in self._kept[sender] if message.height == height]
         left = {sender: [each for each in kept if each.height > height] for sender, kept in self._kept.items()}
         self._kept = {sender: kept for sender, kept in left.items() if kept}
@@ -57,8 +59,13 @@ class FarVotes:
         speaking = [validator for validator, votes in self._votes.items() if votes[0].round == vote.round]
         return 3 * self.quorum.weight_of(speaking) > self.quorum.total
 
+    def clear(self) -> None:
+        self._votes.clear()
+
     def take(self, round_: int) -> list[Vote]:
         """The votes up to a round, by validator; they are kept no longer."""
+        if not self._votes:
+            return []
         taken = [vote for validator in sorted(self._votes) for vote in self._votes[validator] if vote.round <= round_]
         self._votes = {validator: votes for validator, votes in self._votes.items() if votes[0].round > round_}
         return taken

@@ -2,91 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from consensus.tendermint.round_state import Timeout, ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class StartRound:
+class StartRound(msgspec.Struct, frozen=True, gc=False):
     """A round begins (line 11)."""
 
     round: int
     is_proposer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ValueReady:
+class ValueReady(msgspec.Struct, frozen=True, gc=False):
     """The value that `GetValue` asked for (line 18)."""
 
     value: ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalReceived:
+class ProposalReceived(msgspec.Struct, frozen=True, gc=False):
     """A valid proposal of this round, without an earlier polka (line 22)."""
 
     value: ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidProposal:
+class InvalidProposal(msgspec.Struct, frozen=True, gc=False):
     """A proposal of this round that is not valid, without an earlier polka (line 22)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalWithEarlierPolka:
+class ProposalWithEarlierPolka(msgspec.Struct, frozen=True, gc=False):
     """A valid proposal of this round, and the polka that it had in an earlier one (line 28)."""
 
     value: ValueId
     valid_round: int
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidProposalWithPolka:
+class InvalidProposalWithPolka(msgspec.Struct, frozen=True, gc=False):
     """A proposal of this round that is not valid, and the polka that it had in an earlier one (line 28)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalWithPolka:
+class ProposalWithPolka(msgspec.Struct, frozen=True, gc=False):
     """A valid proposal of this round, and a polka for it in this round (line 36)."""
 
     value: ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class PolkaAny:
+class PolkaAny(msgspec.Struct, frozen=True, gc=False):
     """Two thirds prevoted in this round, whatever for (line 34)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolkaNil:
+class PolkaNil(msgspec.Struct, frozen=True, gc=False):
     """Two thirds prevoted nil in this round (line 44)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrecommitAny:
+class PrecommitAny(msgspec.Struct, frozen=True, gc=False):
     """Two thirds precommitted in this round, whatever for (line 47)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalWithPrecommits:
+class ProposalWithPrecommits(msgspec.Struct, frozen=True, gc=False):
     """A valid proposal of any round, and two thirds that precommitted it there (line 49)."""
 
     round: int
     value: ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class RoundSkip:
+class RoundSkip(msgspec.Struct, frozen=True, gc=False):
     """More than a third speak in a later round (line 55)."""
 
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True, gc=False):
     """A timeout has run out (lines 57, 61 and 65)."""
 
     timeout: Timeout

@@ -62,13 +62,17 @@ class HeightLog:
         """Who prevoted a value in a round."""
         return self.votes.rounds[round_].prevotes.voters(value)
 
-    def certificate(self) -> CommitCertificate | None:
-        """The certificate of a commit, if two thirds precommitted a value whose proposal is known."""
+    def committed(self) -> tuple[int, ValueId] | None:
+        """The round and the value, if two thirds precommitted a value whose proposal is known."""
         for round_, votes in self.votes.rounds.items():
-            ballot = votes.precommits
-            if ballot.certified is not None and ballot.certified in self.values:
-                return CommitCertificate(round_, self.values[ballot.certified], ballot.voters(ballot.certified))
+            value = votes.precommits.certified
+            if value is not None and value in self.values:
+                return round_, value
         return None
+
+    def certificate(self, round_: int, value: ValueId) -> CommitCertificate:
+        """The certificate of a commit that is seen."""
+        return CommitCertificate(round_, self.values[value], self.votes.rounds[round_].precommits.voters(value))
 
     def messages(self, rounds: Iterable[int]) -> Iterator[Signed]:
         """What was said in some rounds, to hand it on."""

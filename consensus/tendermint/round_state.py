@@ -6,7 +6,6 @@ are those of that algorithm. All of it is frozen: the rules make a new state fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
@@ -66,8 +65,7 @@ class RoundState(msgspec.Struct, frozen=True, gc=False):
 # --- what a rule says ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Propose:
+class Propose(msgspec.Struct, frozen=True, gc=False):
     """Broadcast a proposal. `valid_round` is where the value had its polka, or -1 for a value of one's own."""
 
     round: int
@@ -75,54 +73,47 @@ class Propose:
     valid_round: int
 
 
-@dataclass(frozen=True, slots=True)
-class GetValue:
+class GetValue(msgspec.Struct, frozen=True, gc=False):
     """Ask for a value to propose, and schedule the timeout of the propose step: asking takes time."""
 
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class CastPrevote:
+class CastPrevote(msgspec.Struct, frozen=True, gc=False):
     """Broadcast a prevote; None is nil."""
 
     round: int
     value: ValueId | None
 
 
-@dataclass(frozen=True, slots=True)
-class CastPrecommit:
+class CastPrecommit(msgspec.Struct, frozen=True, gc=False):
     """Broadcast a precommit; None is nil."""
 
     round: int
     value: ValueId | None
 
 
-@dataclass(frozen=True, slots=True)
-class DecideValue:
+class DecideValue(msgspec.Struct, frozen=True, gc=False):
     """The value is decided, by the precommits of this round."""
 
     round: int
     value: ValueId
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True, gc=False):
     """Start a timeout of a round."""
 
     timeout: Timeout
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class SkipTo:
+class SkipTo(msgspec.Struct, frozen=True, gc=False):
     """Leave this round; the next to begin is this one."""
 
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """This input is not allowed in this state: the state stays, nothing is sent."""
 
     why: str

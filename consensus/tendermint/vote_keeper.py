@@ -86,6 +86,11 @@ class RoundVotes:
 class VoteKeeper:
     """Counts the votes of one height.
 
+    Attributes:
+        rounds: the votes by round, in the order in which the rounds were first heard of.
+        evidence: votes of one validator that contradict each other.
+        has_commit: did two thirds precommit one value in some round?
+
     Example:
         >>> keeper = VoteKeeper(two_thirds((1, 1, 1, 1)))
         >>> votes = [Prevote(validator, height=1, round=0, value=b"a") for validator in range(3)]
@@ -93,12 +98,13 @@ class VoteKeeper:
         Threshold(tally=<Tally.POLKA_VALUE: 'polka value'>, round=0, value=b'a')
     """
 
-    __slots__ = ("evidence", "quorum", "rounds")
+    __slots__ = ("evidence", "has_commit", "quorum", "rounds")
 
     def __init__(self, quorum: QuorumSystem) -> None:
         self.quorum = quorum
         self.rounds: dict[int, RoundVotes] = {}
         self.evidence: list[tuple[Vote, ...]] = []
+        self.has_commit = False
 
     def add(self, vote: Vote, current_round: int) -> Threshold | None:
         """Count a vote.
@@ -131,6 +137,8 @@ class VoteKeeper:
     def _tell(
         self, vote: Vote, votes: RoundVotes, ballot: Ballot[ValueId | None], current_round: int
     ) -> Threshold | None:
+        if ballot is votes.precommits and ballot.certified is not None:
+            self.has_commit = True
         if vote.round > current_round and 3 * self.quorum.weight_of(votes.voters) > self.quorum.total:
             skip = Threshold(Tally.SKIP, vote.round)
             if skip not in votes.emitted:
@@ -150,23 +158,6 @@ class VoteKeeper:
         if sum(weight.values()) >= threshold:
             return Threshold(_FOR_ANY[vote.__class__], vote.round)
         return None
-
-    def ballot(self, kind: type[Vote], round_: int) -> Ballot[ValueId | None] | None:
-        """The votes of one type in a round, if there are any of that round."""
-        votes = self.rounds.get(round_)
-        if votes is None:
-            return None
-        return votes.prevotes if kind is Prevote else votes.precommits
-
-    def has(self, kind: type[Vote], round_: int, value: ValueId | None) -> bool:
-        """Do two thirds stand behind this value (None: nil) in a round?"""
-        ballot = self.ballot(kind, round_)
-        return ballot is not None and ballot.weight.get(value, 0) >= self.quorum.threshold
-
-    def has_any(self, kind: type[Vote], round_: int) -> bool:
-        """Did two thirds vote in a round, whatever for?"""
-        ballot = self.ballot(kind, round_)
-        return ballot is not None and sum(ballot.weight.values()) >= self.quorum.threshold
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VoteKeeper):

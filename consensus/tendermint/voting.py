@@ -7,6 +7,8 @@ replica's own outputs, and what the rule says is done.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from consensus.machine import Machine
 from consensus.pbft.new_view import is_asked_for
@@ -46,7 +48,6 @@ from consensus.tendermint.round_state import (
     DecideValue,
     GetValue,
     Propose,
-    Refused,
     RoundState,
     Schedule,
     SkipTo,
@@ -85,7 +86,8 @@ class Voting(Machine, ABC):
         self._is_voting = False
         self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
         self._executing: set[tuple[bytes, int]] = set()
-        self._scheduled: set[Timeout] = set()  # of this round
+        self._has_prevotes = False  # the timeout of line 35 was scheduled in this round
+        self._has_precommits = False  # that of line 48
         self._has_seen_polka = False  # line 36 has fired in this round
         self._valid_polka: tuple[int, ...] = ()  # who prevoted the valid value in its round
         self._far = FarVotes(config.quorum)
@@ -111,14 +113,14 @@ class Voting(Machine, ABC):
         self._executing.clear()
         self.round_state = RoundState(height)
         self._log = HeightLog(height, self.quorum)
-        self._far = FarVotes(self.quorum)
+        self._far.clear()
         self._valid_polka = ()
 
     def _start_round(self, round_: int) -> None:
-        self._scheduled = set()
-        self._has_seen_polka = False
+        self._has_prevotes = self._has_precommits = self._has_seen_polka = False
         state = self.round_state
-        self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
+        if round_ > ROUNDS_KEPT:
+            self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
             self._log.votes.add(vote, round_)
@@ -126,30 +128,34 @@ class Voting(Machine, ABC):
 
     def _feed(self, event: Event) -> None:
         """Apply a rule, and do what it says."""
-        if isinstance(event, ProposalWithPolka):
+        if event.__class__ is ProposalWithPolka:
             self._has_seen_polka = True
             self._valid_polka = self._log.polka_voters(self.round_state.round, event.value)
         self.round_state, output = apply(self.round_state, event)
-        match output:
-            case Propose(round_, value, valid_round):
-                self._propose(round_, value, valid_round)
-            case GetValue():
-                self._offer_value()
-            case CastPrevote(round_, value):
-                self._vote(Prevote(self.id, self.round_state.height, round_, value))
-            case CastPrecommit(round_, value):
-                self._vote(Precommit(self.id, self.round_state.height, round_, value))
-            case DecideValue():
-                certificate = self._log.certificate()
-                assert certificate is not None, "a decision without a certificate"
-                self._conclude(certificate)
-            case Schedule(timeout):
-                self._scheduled.add(timeout)
-            case SkipTo(round_):
-                self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
-                self._start_round(round_)
-            case Refused(why):
-                raise AssertionError(f"{event} in {self.round_state}: {why}")
+        if output is not None:
+            follow = self._CONSEQUENCES.get(output.__class__)
+            assert follow is not None, f"{event} in {self.round_state}: {output}"  # refused
+            follow(self, output)
+
+    def _cast_prevote(self, output: CastPrevote) -> None:
+        self._vote(Prevote(self.id, self.round_state.height, output.round, output.value))
+
+    def _cast_precommit(self, output: CastPrecommit) -> None:
+        self._vote(Precommit(self.id, self.round_state.height, output.round, output.value))
+
+    def _decide_value(self, output: DecideValue) -> None:
+        self._conclude(self._log.certificate(output.round, output.value))
+
+    def _schedule(self, output: Schedule) -> None:
+        """That of the propose step holds in that step, and needs no note."""
+        if output.timeout is Timeout.PREVOTE:
+            self._has_prevotes = True
+        elif output.timeout is Timeout.PRECOMMIT:
+            self._has_precommits = True
+
+    def _skip_to(self, output: SkipTo) -> None:
+        self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
+        self._start_round(output.round)
 
     def _settle(self) -> None:
         """Apply the rules until none has anything left to say."""
@@ -159,19 +165,23 @@ class Voting(Machine, ABC):
 
     def _next_event(self) -> Event | None:
         """The first rule whose condition holds."""
-        certificate = self._log.certificate()
-        if certificate is not None:
-            return ProposalWithPrecommits(certificate.round, certificate.value.id)
-        step, round_, votes = self.round_state.step, self.round_state.round, self._log.votes
-        if step is Step.PROPOSE and (judged := self._judged_proposal()) is not None:
-            return judged
-        if step in (Step.PREVOTE, Step.PRECOMMIT) and (polka := self._new_polka()) is not None:
+        if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
+            return ProposalWithPrecommits(*committed)
+        step, round_ = self.round_state.step, self.round_state.round
+        if step is Step.PROPOSE:
+            if (judged := self._judged_proposal()) is not None:
+                return judged
+        elif not self._has_seen_polka and (polka := self._new_polka()) is not None:
             return polka
-        if step is Step.PREVOTE and votes.has(Prevote, round_, None):
-            return PolkaNil()
-        if step is Step.PREVOTE and Timeout.PREVOTE not in self._scheduled and votes.has_any(Prevote, round_):
-            return PolkaAny()
-        if Timeout.PRECOMMIT not in self._scheduled and votes.has_any(Precommit, round_):
+        votes = self._log.votes.rounds.get(round_)
+        if votes is None:
+            return None
+        if step is Step.PREVOTE:
+            if votes.prevotes.weight.get(None, 0) >= self.quorum.threshold:
+                return PolkaNil()
+            if not self._has_prevotes and sum(votes.prevotes.weight.values()) >= self.quorum.threshold:
+                return PolkaAny()
+        if not self._has_precommits and sum(votes.precommits.weight.values()) >= self.quorum.threshold:
             return PrecommitAny()
         return None
 
@@ -196,9 +206,9 @@ class Voting(Machine, ABC):
             self._log.values[value.id] = value
             self._feed(ValueReady(value.id))
 
-    def _propose(self, round_: int, value: ValueId, valid_round: int) -> None:
-        polka = self._valid_polka if valid_round != NO_ROUND else ()
-        proposal = Proposal(self.id, round_, self._log.values[value], valid_round, polka)
+    def _propose(self, output: Propose) -> None:
+        polka = self._valid_polka if output.valid_round != NO_ROUND else ()
+        proposal = Proposal(self.id, output.round, self._log.values[output.value], output.valid_round, polka)
         self._emit(Broadcast(proposal))
         self._log.add_proposal(proposal)
         self._consider_proposals()
@@ -253,7 +263,7 @@ class Voting(Machine, ABC):
         if proposal is None:
             return None
         value = proposal.value
-        if self._may_be_valid(value) and (value.block.digest, proposal.round) in self._executing:
+        if (value.block.digest, proposal.round) in self._executing and self._may_be_valid(value):
             return None
         has_polka, is_valid = proposal.valid_round != NO_ROUND, self._is_valid(value)
         if has_polka:
@@ -263,7 +273,7 @@ class Voting(Machine, ABC):
     def _new_polka(self) -> Event | None:
         """Line 36: a polka of this round for a valid proposal of this round, for the first time."""
         round_ = self.round_state.round
-        value = None if self._has_seen_polka else self._log.polka(round_)
+        value = self._log.polka(round_)
         proposal = None if value is None else self._log.proposal_of(round_, value)
         if value is None or proposal is None or not self._is_valid(proposal.value):
             return None
@@ -281,19 +291,28 @@ class Voting(Machine, ABC):
         self._log.votes.add(vote, vote.round)
 
     def _on_vote(self, vote: Vote) -> None:
-        state = self.round_state
+        state, round_ = self.round_state, vote.round
         if vote.height != state.height or not self._is_voting:
-            self._keep_for_later(vote)
+            if vote.height >= state.height:  # what is below is decided: late votes change nothing
+                self._keep_for_later(vote)
             return
-        if vote.round == state.round or self._is_near(vote.round):
-            told = self._log.votes.add(vote, state.round)
+        if round_ == state.round and (votes := self._log.votes.rounds.get(round_)) is not None:
+            # The short way of most votes: their sender's first, and too few yet or for what has its quorum already.
+            ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
+            certified = ballot.certified
+            if vote.sender not in ballot.votes and (
+                not ballot.add(vote.sender, vote.value) or (certified is not None and vote.value == certified)
+            ):
+                return
+        if round_ == state.round or self._is_near(round_):
+            told = self._log.votes.add(vote, state.round)  # what was counted above is not counted twice
             if told is None:
                 return
             is_overtaken = told.tally is Tally.SKIP
         else:
-            is_overtaken = vote.round > state.round and self._far.add(vote)
+            is_overtaken = round_ > state.round and self._far.add(vote)
         if is_overtaken:
-            self._feed(RoundSkip(vote.round))
+            self._feed(RoundSkip(round_))
         self._settle()
 
     # --- timer --------------------------------------------------------------------------------------------
@@ -311,10 +330,20 @@ class Voting(Machine, ABC):
             return None
         state = self.round_state
         timeout = None
-        if Timeout.PRECOMMIT in self._scheduled:
+        if self._has_precommits:
             timeout = Timeout.PRECOMMIT
         elif state.step is Step.PROPOSE:
             timeout = Timeout.PROPOSE
-        elif state.step is Step.PREVOTE and Timeout.PREVOTE in self._scheduled:
+        elif state.step is Step.PREVOTE and self._has_prevotes:
             timeout = Timeout.PREVOTE
         return timeout, state.height, state.round
+
+    _CONSEQUENCES: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+        Propose: _propose,
+        GetValue: lambda self, _: self._offer_value(),
+        CastPrevote: _cast_prevote,
+        CastPrecommit: _cast_precommit,
+        DecideValue: _decide_value,
+        Schedule: _schedule,
+        SkipTo: _skip_to,
+    }

@@ -1,4 +1,5 @@
-"""The command line: `lastbit run`, `audit`, `diff`, `explain`, `profiles`, `scenarios`, `check`, `replay`, `schema`.
+"""The command line: `lastbit run`, `audit`, `diff`, `explain`, `costs`, `profiles`, `scenarios`, `check`, `replay`,
+`schema`.
 
 Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done and as expected, 1 internal error, 2 bad usage
 or input, 3 stalled, 4 forked, 5 inconclusive, 6 ended otherwise than expected or a replay that differs, 7 an audit
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from lastbit.cli.audit_command import audit
+from lastbit.cli.costs_command import costs
 from lastbit.cli.diff_command import diff
 from lastbit.cli.explain_command import explain
 from lastbit.cli.group import Group
@@ -61,6 +63,7 @@ def cli() -> None:
       lastbit audit my.onnx                     which settings give the same bits on it?
       lastbit profiles                          the numeric settings that it tries, by name
       lastbit explain run.jsonl --height 1      why did they disagree there?
+      lastbit costs                             what does agreement cost, protocol by protocol?
       lastbit check mine.toml                   is this scenario right? tells all faults at once
 
     \b
@@ -70,7 +73,7 @@ def cli() -> None:
     """
 
 
-for command in (run, audit, diff, explain, profiles, scenarios, check, replay, schema):
+for command in (run, audit, diff, explain, costs, profiles, scenarios, check, replay, schema):
     cli.add_command(command)
 
 

@@ -53,11 +53,13 @@ class Ballot:
         attempt: the view or round.
         attempts: all that were executed at the height.
         answers: by falling weight.
+        drifted: those who answered like others and came to another state: theirs had differed before.
     """
 
     attempt: int
     attempts: tuple[int, ...]
     answers: tuple[Answer, ...]
+    drifted: tuple[int, ...] = ()
 
 
 def ballot_at(trace: Trace, height: int, attempt: int | None, chain: Chain) -> Ballot:
@@ -81,10 +83,20 @@ def ballot_at(trace: Trace, height: int, attempt: int | None, chain: Chain) -> B
     if len(chosen.said) == 1 < len(chosen.ballot):
         raise NothingToExplain(
             f"{trace.path}: at height {height:,} all answered alike, and their states had differed before; height "
-            f"{_first_difference(trace):,} is where that began"
+            f"{_first_of_stretch(trace, height):,} is where that began"
         )
     answers = tuple(Answer(digest=line.digest, weight=line.weight, replicas=line.replicas) for line in chosen.said)
-    return Ballot(chosen.view, views, answers)
+    return Ballot(chosen.view, views, answers, _drifted(chosen))
+
+
+def _drifted(attempt: _Attempt) -> tuple[int, ...]:
+    """Of those who answered alike, all but the heaviest that came to one state."""
+    drifted: set[int] = set()
+    for line in attempt.said:
+        states = [set(state.replicas) & set(line.replicas) for state in attempt.ballot]
+        alike = [who for who in states if who]  # by falling weight, as a ballot is
+        drifted.update(*alike[1:])
+    return tuple(sorted(drifted))
 
 
 def _height_at(trace: Trace, height: int, chain: Chain) -> Sequence[_Attempt]:
@@ -103,14 +115,20 @@ def _height_at(trace: Trace, height: int, chain: Chain) -> Sequence[_Attempt]:
     raise NothingToExplain(f"{trace.path}: holds no height {height:,}; {held}")
 
 
-def _first_difference(trace: Trace) -> int:
-    """The first height at which replicas answered differently."""
+def _first_of_stretch(trace: Trace, height: int) -> int:
+    """The first of the heights in a row, up to this one, after which states differed."""
+    began = height
+    differed = False
     for record in trace.records():
-        if record.name == "height":
-            found = _read(trace, record)
-            if any(len(attempt.said) > 1 for attempt in found.attempts):
-                return found.height
-    return 0
+        if record.name != "height":
+            continue
+        found = _read(trace, record)
+        if found.height >= height:
+            break
+        differs = any(len(attempt.ballot) > 1 for attempt in found.attempts)
+        began = found.height if differs and not differed else began
+        differed = differs
+    return began if differed else height
 
 
 def _read(trace: Trace, record: TraceRecord) -> _Height:

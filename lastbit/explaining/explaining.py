@@ -12,9 +12,10 @@ from pathlib import Path
 
 from lastbit.auditing.origins import plain_origin
 from lastbit.conclusion import voted
-from lastbit.explaining.ballots import Ballot, ballot_at
+from lastbit.explaining.ballots import Ballot, NothingToExplain, ballot_at
 from lastbit.explaining.causes import Causes
 from lastbit.explaining.findings import Cause, Explanation, Outcome, PairExplained
+from lastbit.fleet import feedback_of
 from lastbit.recorded import Recorded, environment_lines, load_recorded
 from lastbit.result import Answer
 from lastbit.simulation import block_requests
@@ -62,6 +63,11 @@ def explain(
         ValueError: its scenario, model or inputs cannot be run, or are not those of the trace.
     """
     recorded = load_recorded(path, model=model, inputs=inputs)
+    if feedback_of(recorded.prepared.scenario.state) is not None:
+        raise NothingToExplain(
+            f"{path}: each answer was fed with the one before, which the trace does not record; only a run without "
+            "state.input can be explained"
+        )
     ballot = ballot_at(recorded.trace, height, attempt, recorded.prepared.scenario.chain)
     return _Explaining(recorded, height, ballot).explain(progress)
 
@@ -131,6 +137,7 @@ class _Explaining:
             outcome=outcome,
             said=said,
             pairs=tuple(pairs),
+            drifted=self._ballot.drifted,
             answers_lighter=answers_lighter,
             answers_not_computed=answers_not_computed,
             environment=tuple(environment),

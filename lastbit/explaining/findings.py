@@ -86,6 +86,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             here the model gives other answers than the trace records, so that nothing is explained.
         said: a sentence.
         pairs: every two of the heaviest answers that honest replicas computed.
+        drifted: replicas that answered like others, and whose states had differed before.
         answers_lighter: answers that are in no pair, since four are heavier.
         answers_not_computed: answers that are in no pair, since only faulty replicas voted for them.
         environment: where nothing was repeated, how versions and processor differ from those of the trace.
@@ -106,6 +107,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     said: str
     pairs: tuple[PairExplained, ...] = ()
+    drifted: tuple[int, ...] = ()
     answers_lighter: int = 0
     answers_not_computed: int = 0
     environment: tuple[str, ...] = ()

@@ -84,6 +84,9 @@ def _difference(pair: PairExplained) -> str:
 
 
 def _rest(found: Explanation, layout: Layout) -> Iterator[str]:
+    if found.drifted:
+        states = "the state" if len(found.drifted) == 1 else "the states"
+        yield layout.line("  ", f"{states} of {wording.replicas(found.drifted)} had differed before")
     if found.answers_lighter:
         yield layout.line("  ", f"{wording.counted(found.answers_lighter, 'lighter answer')} not compared")
     if found.answers_not_computed:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from consensus.icp import Icp, IcpConfig
 from consensus.icp.config import n_minus_f
-from consensus.icp.messages import KINDS, CertificationShare
-from consensus.protocol import Message, Pair
+from consensus.icp.messages import (
+    KINDS,
+    BlockId,
+    CatchUpShare,
+    CertificationShare,
+    FinalizationShare,
+    NotarizationShare,
+    Proposal,
+    Sync,
+)
+from consensus.protocol import Adopt, Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup
+from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup, no_history_vote
+from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -23,6 +35,7 @@ def _set_up(chain: Chain, timing: Timing, quorum: QuorumSystem, seed: int) -> Se
         delta_bnd_ns=_delta_bound_ns(chain, timing.delay_ns),
         epsilon_ns=chain.epsilon_ns,
         timeout_ns=timing.timeout_ns,
+        timeout_max_ns=timing.timeout_max_ns,
         certified_gap_slow=chain.certified_gap_slow,
         certified_gap_max=chain.certified_gap_max,
         cup_gap_max=chain.cup_gap_max,
@@ -51,6 +64,55 @@ def _output_vote(message: Message) -> OutputVote | None:
     if not isinstance(message, CertificationShare):
         return None
     return OutputVote(message.height, 0, Pair(ANY_BLOCK, message.output))
+
+
+_FINAL, _CERTIFIED, _CATCH_UP = ("finalization", 0), ("certification", 0), ("catch-up", 0)
+
+_READINGS: Readings = {
+    Proposal: Reading(lambda said: (Vote(said.height, (PROPOSAL, 0), said.block.id, meaning=said.block.parent),)),
+    NotarizationShare: Reading(
+        lambda said: (Vote(said.height, ("notarization", said.rank), said.block),),
+        attrgetter("height", "rank", "block"),
+    ),
+    FinalizationShare: Reading(lambda said: (Vote(said.height, _FINAL, said.block),), attrgetter("height", "block")),
+    CertificationShare: Reading(
+        lambda said: (Vote(said.height, _CERTIFIED, said.output, said.output),), attrgetter("height", "output")
+    ),
+    CatchUpShare: Reading(
+        lambda said: (Vote(said.height, _CATCH_UP, (said.block, said.output), said.output),),
+        attrgetter("height", "block", "output"),
+    ),
+    Sync: Reading(lambda said: own_votes(said, said.messages, _READINGS)),
+}
+
+
+def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[set[int]]:
+    """Who finalizes a block finalizes all that it stands on."""
+    for height in seen.heights_from(decide.block.height):
+        for block, voters in seen.ballot(height, _FINAL).items():
+            if _ancestor(seen, block, height, decide.block.height) == decide.state:
+                yield voters
+
+
+def _ancestor(seen: VotesSeen, block: BlockId, height: int, of_height: int) -> BlockId | None:
+    """The block of an earlier height that one stands on, as far as proposals have told."""
+    known: BlockId | None = block
+    for at in range(height, of_height, -1):
+        known = seen.proposed(at, known)
+    return known
+
+
+def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[set[int]]:
+    """Shares of the output, or of a catch-up package that holds it."""
+    yield seen.voters(certify.height, _CERTIFIED, certify.output)
+    for (_, output), voters in seen.ballot(certify.height, _CATCH_UP).items():
+        if output == certify.output:
+            yield voters
+
+
+def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
+    votes = seen.ballot(adopt.height, _CATCH_UP)
+    return (voters for (block, _), voters in votes.items() if block == adopt.state)
 
 
 def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
@@ -83,4 +145,6 @@ ICP = ProtocolKind(
     leader_states_output=False,
     new_view=None,
     output_vote=_output_vote,
+    history_vote=no_history_vote,
+    vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from consensus.protocol import BlockSource, ConsensusProtocol, Message, Pair
 from consensus.quorum import QuorumSystem
+from lastbit.protocols.votes import VoteRules
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -55,6 +56,18 @@ def never_held_back(chain: Chain, delay_ns: int) -> int:  # noqa: ARG001
     return 0
 
 
+class HistoryVote(NamedTuple):
+    """What a message says of all outputs up to a height."""
+
+    height: int
+    digest: bytes
+
+
+def no_history_vote(message: Message) -> HistoryVote | None:  # noqa: ARG001
+    """Of a protocol whose messages speak of one output at a time."""
+    return None
+
+
 class Patience(NamedTuple):
     """How long a protocol waits for what it needs.
 
@@ -97,6 +110,8 @@ class ProtocolKind:
         leader_states_output: what a leader proposes states an output of its own.
         new_view: the message that begins a view; None where rounds belong to a height and replicas move on alone.
         output_vote: what a message says of an output; None: nothing.
+        history_vote: what it says of all outputs up to a height; None: nothing.
+        vote_rules: what its messages mean as votes, and what follows from them.
     """
 
     name: str
@@ -114,3 +129,5 @@ class ProtocolKind:
     leader_states_output: bool
     new_view: type[Message] | None
     output_vote: Callable[[Message], OutputVote | None]
+    history_vote: Callable[[Message], HistoryVote | None]
+    vote_rules: VoteRules

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from consensus.pbft.messages import NewView
+from consensus.pbft.messages import Checkpoint, NewView, PrePrepare, Sync
 from consensus.pbft_classic import PbftClassic, PbftClassicConfig
-from consensus.pbft_classic.messages import KINDS
-from consensus.protocol import Message
+from consensus.pbft_classic.messages import KINDS, Commit, Prepare, ViewChange
+from consensus.protocol import Adopt, Certify, Decide, Message
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.kind import HistoryVote, OutputVote, Patience, ProtocolKind, Setup, never_held_back
+from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -39,6 +42,44 @@ def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
     return None
 
 
+_READINGS: Readings = {
+    PrePrepare: Reading(lambda said: (Vote(said.height, (PROPOSAL, said.view), said.block.digest),)),
+    Prepare: Reading(
+        lambda said: (Vote(said.height, ("prepare", said.view), said.block),), attrgetter("height", "view", "block")
+    ),
+    Commit: Reading(
+        lambda said: (Vote(said.height, ("commit", said.view), said.block),), attrgetter("height", "view", "block")
+    ),
+    Checkpoint: Reading(
+        lambda said: (Vote(said.height, ("checkpoint", 0), said.state, said.state.output),),
+        attrgetter("height", "state"),
+    ),
+    ViewChange: Reading(lambda said: own_votes(said, said.checkpoints, _READINGS)),
+    Sync: Reading(lambda said: own_votes(said, said.votes, _READINGS)),
+}
+
+
+def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[set[int]]:
+    yield seen.voters(decide.block.height, ("commit", decide.view), decide.block.digest)
+
+
+def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[set[int]]:
+    """A checkpoint names its own output, and stands for those below it by the digest of all that was executed."""
+    for height in seen.heights_from(certify.height):
+        for snapshot, voters in seen.ballot(height, ("checkpoint", 0)).items():
+            if height > certify.height or snapshot.output == certify.output:
+                yield voters
+
+
+def _behind_state(seen: VotesSeen, adopt: Adopt) -> Iterable[set[int]]:
+    votes = seen.ballot(adopt.height, ("checkpoint", 0))
+    return (voters for snapshot, voters in votes.items() if snapshot.chain == adopt.state)
+
+
+def _history_vote(message: Message) -> HistoryVote | None:
+    return HistoryVote(message.height, message.state.execution) if isinstance(message, Checkpoint) else None
+
+
 def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:  # noqa: ARG001
     """A proposal and the votes for it must fit in; what is prepared outlasts the view. Nothing is computed for that."""
     return Patience("timeouts grow to at most", timing.timeout_max_ns, 2 * delay_ns)
@@ -46,7 +87,7 @@ def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> P
 
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
-    title="PBFT, ordering first",
+    title="classic PBFT",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay", "halt"),
@@ -60,4 +101,6 @@ PBFT_CLASSIC = ProtocolKind(
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
+    history_vote=_history_vote,
+    vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from consensus.protocol import Message
+from consensus.protocol import Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
 from consensus.tendermint import Tendermint, TendermintConfig
-from consensus.tendermint.messages import KINDS
-from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
+from consensus.tendermint.messages import KINDS, Precommit, Prevote, Proposal, Sync
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back, no_history_vote
+from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, nobody, own_votes
 
 if TYPE_CHECKING:
     from lastbit.scenario.tables import Chain
@@ -40,6 +43,42 @@ def _output_vote(message: Message) -> OutputVote | None:  # noqa: ARG001
     return None
 
 
+def _proposed(said: Proposal) -> tuple[Vote, ...]:
+    block, digest = said.value.block, said.value.digest
+    return (Vote(said.height, (PROPOSAL, said.round), said.value.id, digest, Pair(block.digest, digest)),)
+
+
+_READINGS: Readings = {
+    Proposal: Reading(_proposed),
+    Prevote: Reading(
+        lambda said: (Vote(said.height, ("prevote", said.round), said.value),), attrgetter("height", "round", "value")
+    ),
+    Precommit: Reading(
+        lambda said: (Vote(said.height, ("precommit", said.round), said.value),), attrgetter("height", "round", "value")
+    ),
+    Sync: Reading(lambda said: own_votes(said, said.messages, _READINGS)),
+}
+
+
+def _behind_decision(seen: VotesSeen, decide: Decide) -> Iterable[set[int]]:
+    """Votes name a header by its digest. What stands in it, its proposal has told."""
+    height = decide.block.height
+    for value, voters in seen.ballot(height, ("precommit", decide.view)).items():
+        header = seen.proposed(height, value)
+        if header is not None and header.block == decide.block.digest and decide.output in (b"", header.output):
+            yield voters
+
+
+def _behind_output(seen: VotesSeen, certify: Certify) -> Iterable[set[int]]:
+    """The header of the next height states it."""
+    height = certify.height + 1
+    for votes in seen.ballots(height, "precommit"):
+        for value, voters in votes.items():
+            header = seen.proposed(height, value)
+            if header is not None and header.output == certify.output:
+                yield voters
+
+
 def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> Patience:
     """A proposal must be heard and computed; where it states its own output, its proposer computes first."""
     return Patience(
@@ -65,4 +104,6 @@ TENDERMINT = ProtocolKind(
     leader_states_output=True,
     new_view=None,
     output_vote=_output_vote,
+    history_vote=no_history_vote,
+    vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, nobody),
 )

@@ -88,11 +88,11 @@ def _in_protocol(chain: Chain) -> Iterator[Fault]:
     ):
         if found not in borne:
             allowed = " or ".join(f'"{each}"' for each in borne)
-            yield Fault(f"chain.{key}", f'{kind.title} bears no "{found}"; {allowed}')
+            yield Fault(f"chain.{key}", f'{kind.name} bears no "{found}"; {allowed}')
     for key in sorted(KEYS_OF_SOME - kind.keys):
         if getattr(chain, key) != type(chain).model_fields[key].default:
-            readers = " and ".join(each.title for each in PROTOCOLS.values() if key in each.keys)
-            yield Fault(f"chain.{key}", f"is read by {readers} alone, and this chain runs {kind.title}")
+            readers = " and ".join(each.name for each in PROTOCOLS.values() if key in each.keys)
+            yield Fault(f"chain.{key}", f"is read by {readers} alone, and this chain runs {kind.name}")
 
 
 def _in_quorum(chain: Chain) -> Iterator[Fault]:

@@ -73,8 +73,11 @@ class Chain(Table):
     @classmethod
     def _as_the_protocol_has_it(cls, found: Any) -> Any:
         """What the file leaves out and protocols differ in."""
-        kind = PROTOCOLS.get(found.get("protocol", "pbft")) if isinstance(found, Mapping) else None
-        return found if kind is None else {"policy": kind.policies[0], "outvoted": kind.outvoted[0], **found}
+        if not isinstance(found, Mapping):
+            return found
+        named = found.get("protocol", "pbft")
+        kind = PROTOCOLS.get(named if isinstance(named, str) else "pbft", PROTOCOLS["pbft"])
+        return {"policy": kind.policies[0], "outvoted": kind.outvoted[0], **found}
 
     @property
     def kind(self) -> ProtocolKind:

@@ -39,7 +39,7 @@ def test_help_tells_a_stranger_what_it_is_and_what_to_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "audit", "diff", "explain", "profiles", "scenarios", "check", "replay", "schema"]
+    "command", ["run", "audit", "diff", "explain", "costs", "profiles", "scenarios", "check", "replay", "schema"]
 )
 def test_every_command_has_examples_in_its_help(command: str) -> None:
     done = typed(command, "--help")

@@ -31,6 +31,12 @@ def test_every_command_of_the_readme_prints_what_the_readme_says(readme: ModuleT
     assert printed == shown
 
 
+def test_the_page_of_costs_shows_what_the_command_prints(readme: ModuleType, tmp_path: Path) -> None:
+    shown = readme.COSTS.read_text(encoding="utf-8")
+    assert shown.count("```console") == 1
+    assert readme.rendered(shown, tmp_path) == shown
+
+
 def test_what_a_clock_told_is_taken_out_of_a_block(readme: ModuleType) -> None:
     assert readme.without_times("in 0.72 times the time of") == "in * times the time of"
 

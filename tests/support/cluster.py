@@ -76,7 +76,7 @@ class Cluster:
         self.down = [False] * self.n
         self._deadline: list[int | None] = [None] * self.n
         self._lives = [0] * self.n
-        self.watch = ChainWatch(self.config.quorum, self.honest)  # the observer that runs use, as a second opinion
+        self.watch = ChainWatch(self.honest)  # the observer that runs use, as a second opinion
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self.source = ClientBlocks(self.blocks)

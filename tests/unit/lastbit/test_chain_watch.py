@@ -3,15 +3,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 from support.observing import decide, digest
 
-from consensus.protocol import Adopt, Block, Certify
-from consensus.quorum import QuorumSystem
+from consensus.protocol import Adopt, Block, Certify, Resync
 from lastbit.chain_watch import ChainWatch
-
-FOUR = QuorumSystem.equal(4)
 
 
 def watch(honest: int = 4) -> ChainWatch:
-    return ChainWatch(FOUR, range(honest))
+    return ChainWatch(range(honest))
 
 
 def all_decide(chain: ChainWatch, height: int, replicas: tuple[int, ...] = (0, 1, 2, 3)) -> None:
@@ -78,7 +75,7 @@ def test_a_height_that_nobody_is_left_to_reach_was_not_reached() -> None:
         chain.went_down(replica)
 
     assert not chain.heights.everybody_reached(2)
-    assert not ChainWatch(FOUR, ()).heights.everybody_reached(1)
+    assert not ChainWatch(()).heights.everybody_reached(1)
 
 
 def test_two_outputs_at_one_height_are_a_fork_at_the_moment_of_the_second() -> None:
@@ -123,30 +120,6 @@ def test_a_fork_is_found_although_the_other_side_was_down_meanwhile() -> None:
     assert [fork.height for fork in chain.forks] == [1]
 
 
-def test_a_decision_without_a_quorum_of_voters_is_a_violation_by_itself() -> None:
-    chain = watch()
-    chain.decided(0, decide(1, voters=(0, 1)), 10)
-
-    (fork,) = chain.forks
-    assert fork.kind == "no-certificate"
-    assert fork.what == "replica 0 decided on votes of weight 2; a quorum is 3"
-
-
-def test_each_decision_on_the_same_votes_that_are_no_quorum_is_a_violation() -> None:
-    chain = watch()
-    for replica in (0, 1):
-        chain.decided(replica, decide(1, voters=(0, 1)), 10)
-
-    assert [fork.kind for fork in chain.forks] == ["no-certificate", "no-certificate"]
-
-
-def test_naming_a_voter_twice_makes_no_quorum() -> None:
-    chain = watch()
-    chain.decided(0, decide(1, voters=(0, 1, 1)), 10)
-
-    assert [fork.kind for fork in chain.forks] == ["no-certificate"]
-
-
 def test_an_adopted_state_that_nobody_decided_is_a_fork() -> None:
     chain = watch()
     all_decide(chain, 1, (0, 1, 2))
@@ -175,7 +148,7 @@ def test_a_state_that_differs_although_its_outputs_agree_is_a_fork() -> None:
 
 
 def kept(chain: ChainWatch) -> int:
-    return len(chain._heights) + len(chain._states)
+    return len(chain._heights) + len(chain._states) + len(chain._certificates) + len(chain._taken)
 
 
 def test_what_everybody_has_behind_them_is_forgotten() -> None:
@@ -209,7 +182,7 @@ def test_a_replica_that_is_gone_for_good_keeps_nothing_alive() -> None:
 
 def with_newcomer(heights: int) -> ChainWatch:
     """All decided so many heights; then replica 3 lost its memory."""
-    chain = ChainWatch(FOUR, range(4), newcomers=[3])
+    chain = ChainWatch(range(4), newcomers=[3])
     for height in range(1, heights + 1):
         all_decide(chain, height)
         chain.forget(height)
@@ -264,7 +237,7 @@ def test_a_replica_without_memory_that_adopts_another_state_is_a_fork_however_la
 
 
 def test_who_decides_a_height_again_stands_behind_it_once() -> None:
-    chain = ChainWatch(FOUR, range(4), newcomers=[3])
+    chain = ChainWatch(range(4), newcomers=[3])
     all_decide(chain, 1, (0, 3))
     chain.began_anew(3)
     chain.decided(3, decide(1), 50)
@@ -275,7 +248,7 @@ def test_who_decides_a_height_again_stands_behind_it_once() -> None:
 
 
 def test_a_certificate_that_all_have_behind_them_is_compared_with_what_a_newcomer_shows() -> None:
-    chain = ChainWatch(FOUR, range(4), newcomers=[3])
+    chain = ChainWatch(range(4), newcomers=[3])
     all_decide(chain, 1)
     for replica in range(4):
         chain.certify(replica, Certify(1, digest("a"), (0, 1, 2)), 1)
@@ -287,3 +260,63 @@ def test_a_certificate_that_all_have_behind_them_is_compared_with_what_a_newcome
     chain.certify(3, Certify(1, digest("b"), (1, 2, 3)), 99)
 
     assert [(fork.kind, fork.height) for fork in chain.forks] == [("two-certificates", 1)]
+
+
+def test_one_block_on_two_chains_is_a_fork() -> None:
+    chain = watch()
+    chain.decided(0, decide(1), 10)
+    chain.decided(1, replace(decide(1), state=digest("other history")), 20)
+    chain.decided(1, replace(decide(2), state=digest("and so on")), 30)
+    chain.decided(0, decide(2), 40)
+
+    assert [(fork.kind, fork.height, fork.at_ns) for fork in chain.forks] == [("two-states", 1, 20)]
+
+
+def test_a_state_taken_over_before_anybody_decided_there_is_compared_with_what_is_decided() -> None:
+    chain = watch()
+    chain.adopted(3, Adopt(1, digest("elsewhere")), 10)
+    assert chain.forks == []
+    chain.decided(0, decide(1), 20)
+
+    assert [fork.kind for fork in chain.forks] == ["two-states"]
+
+
+def test_an_output_taken_over_must_be_the_one_that_was_certified_or_decided() -> None:
+    chain = watch()
+    chain.certify(0, Certify(1, digest("a"), (0, 1, 2)), 1)
+    all_decide(chain, 2, (0,))
+    chain.resynced(3, Resync(1, digest("a")), 10)
+    chain.resynced(3, Resync(2, digest("a")), 10)
+    assert chain.forks == []
+    chain.resynced(3, Resync(1, digest("b")), 20)
+    chain.resynced(3, Resync(2, digest("b")), 30)
+
+    assert [(fork.kind, fork.height, fork.at_ns) for fork in chain.forks] == [
+        ("two-states", 1, 20),
+        ("two-states", 2, 30),
+    ]
+    assert chain.forks[0].what == "replica 3 took over another output than the certified one"
+
+
+def test_an_output_taken_over_before_its_certificate_is_seen_is_compared_then() -> None:
+    chain = watch()
+    chain.resynced(2, Resync(1, digest("a")), 10)
+    chain.resynced(3, Resync(1, digest("b")), 10)
+    assert chain.forks == []
+    chain.certify(0, Certify(1, digest("a"), (0, 1, 2)), 20)
+
+    (fork,) = chain.forks
+    assert (fork.kind, fork.at_ns, fork.sides) == ("two-states", 20, ((digest("a"), ()), (digest("b"), (3,))))
+
+
+def test_what_was_taken_over_is_forgotten_with_its_height() -> None:
+    chain = watch()
+    chain.resynced(3, Resync(1, digest("a")), 10)
+    all_decide(chain, 1)
+    chain.resynced(2, Resync(2, digest("a")), 20)
+    for height in (2, 3):
+        for replica in range(4):
+            chain.decided(replica, replace(decide(height), output=b""), height)
+    chain.forget(3)
+
+    assert kept(chain) == 0

@@ -4,8 +4,9 @@ from typing import Any
 
 from support.observing import answer, decide, digest
 
-from consensus.pbft.messages import NewView, Prepare
-from consensus.protocol import Adopt, Block, Halt, Pair
+from consensus.pbft.messages import Checkpoint, Commit, NewView, Prepare
+from consensus.pbft_classic.messages import Snapshot
+from consensus.protocol import Adopt, Block, Certify, Decide, Halt, Outvoted, Pair, Reply, Resync
 from consensus.quorum import QuorumSystem
 from lastbit.observation import FAILURES_KEPT_MAX, Observation
 from lastbit.protocols import PROTOCOLS
@@ -16,14 +17,23 @@ QUORUM = QuorumSystem.equal(4)
 class Watched:
     """An observation, and what came out of it."""
 
-    def __init__(self, honest: range | tuple[int, ...] = range(4), *, now_ns: int = 10**6) -> None:
+    def __init__(
+        self,
+        honest: range | tuple[int, ...] = range(4),
+        *,
+        now_ns: int = 10**6,
+        blocks: int = 10**6,
+        protocol: str = "pbft",
+    ) -> None:
         self.records: list[dict[str, Any]] = []
         self.progressed = 0
         self.observation = Observation(
             QUORUM,
             honest,
-            kind=PROTOCOLS["pbft"],
-            compares_later=False,
+            kind=PROTOCOLS[protocol],
+            blocks=blocks,
+            asked=lambda height: Block(height, (height - 1,)),
+            compares_later=protocol != "pbft",
             now_ns=lambda: now_ns,
             record=self.records.append,
             progressed=self._progressed,
@@ -279,3 +289,153 @@ def test_what_a_replica_voted_before_it_lost_its_memory_counts_beside_what_it_vo
 
     assert verdict is not None
     assert [line.replicas for line in verdict.ballot] == [(0, 1, 2), (2, 3)]
+
+
+def test_checkers_are_told_what_all_say_and_what_the_honest_compute_and_decide() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    block = Block(1, (0,))
+    watched.execute(1, "...a")
+    for replica in (0, 1, 3):
+        watched.observation.voted(replica, Commit(replica, 0, 1, Pair(block.digest, digest("a"))))
+    watched.observation.voted(0, Commit(0, 0, 1, Pair(block.digest, digest("b"))))
+    watched.observation.decided(0, decide(1, "a", voters=(0, 1, 3)))
+    watched.observation.decided(1, decide(1, "a", voters=(0, 1, 2)))
+    watched.observation.decided(2, decide(2, "a", voters=(0, 1), requests=(7,)))
+    watched.observation.decided(3, decide(2, "a", voters=(0,)))
+
+    seen = [(each.kind, each.replicas) for each in watched.observation.checkers.violations.seen]
+    assert seen == [
+        ("double-vote", (0,)),
+        ("false-certificate", (1,)),
+        ("false-certificate", (2,)),
+        ("invalid-block", (2,)),
+        ("unknown-output", (2,)),
+    ]
+
+
+def test_what_only_the_faulty_computed_and_never_voted_for_is_unknown() -> None:
+    watched = Watched(honest=(0, 1, 2))
+    watched.execute(1, "...a")
+    watched.observation.resynced(0, Resync(1, digest("a")))
+
+    assert [each.kind for each in watched.observation.checkers.violations.seen] == ["unknown-output"]
+
+
+def test_empty_blocks_that_end_a_chain_are_none_of_its_heights() -> None:
+    watched = Watched(blocks=1)
+    watched.execute(1, "aaaa")
+    watched.decide(1, "a")
+    watched.execute(2, "eeee", empty=True)
+    watched.decide(2, "e", empty=True)
+
+    assert (watched.observation.chain.frontier, watched.observation.tally.skipped) == (1, 0)
+
+
+# --- outputs that are compared after a height is decided -------------------------------------------------------------
+
+
+class WatchedLater(Watched):
+    """The same for a protocol that orders first."""
+
+    def __init__(self, protocol: str = "icp", *, now_ns: int = 10**6) -> None:
+        super().__init__(protocol=protocol, now_ns=now_ns)
+
+    def order(self, height: int, replicas: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+        for replica in replicas:
+            decided = Decide(Block(height, (height - 1,)), b"", 0, (0, 1, 2), digest(f"chain {height}"))
+            self.observation.decided(replica, decided)
+
+    def certify(self, height: int, output: str, replicas: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+        for replica in replicas:
+            self.observation.certified(replica, Certify(height, digest(output), (0, 1, 2)))
+
+    def checkpoint(self, height: int, pasts: str) -> None:
+        for replica, past in enumerate(pasts):
+            snapshot = Snapshot(digest("chain"), digest(past), digest(past))
+            self.observation.voted(replica, Checkpoint(replica, height, snapshot))
+
+
+def test_a_height_is_settled_once_all_have_decided_and_executed_it_and_some_certificate_is_there() -> None:
+    watched = WatchedLater()
+    watched.order(1)
+    watched.execute(1, "aaa.")
+    watched.certify(1, "a", (0,))
+    assert watched.observation.closed == 0
+
+    watched.execute(1, "...b")
+    tally = watched.observation.tally
+    assert watched.observation.closed == 1
+    assert (tally.unanimous, tally.with_dissent) == (0, 1)
+    (record,) = watched.records
+    assert (record["dissent"], record["decided"]["output"]) == ([3], digest("a").hex())
+    assert record["ordered_at_ns"] == record["certified_at_ns"] == 10**6
+
+
+def test_who_takes_the_state_over_is_waited_for_no_longer() -> None:
+    watched = WatchedLater()
+    watched.order(1)
+    watched.execute(1, "aaa.")
+    watched.certify(1, "a", (0,))
+    watched.observation.resynced(3, Resync(1, digest("a")))
+
+    assert (watched.observation.closed, watched.observation.tally.resyncs) == (1, 1)
+
+
+def test_who_halts_itself_is_waited_for_no_longer() -> None:
+    watched = WatchedLater()
+    watched.order(1, (0, 1, 2))
+    watched.execute(1, "aaa.")
+    watched.certify(1, "a", (0,))
+    watched.observation.outvoted(3, Outvoted(2, 0))
+
+    assert watched.observation.closed == 1
+    assert set(watched.observation.halted_themselves) == {3}
+    assert watched.observation.chain.heights.everybody_reached(1)
+
+
+def test_what_tells_is_the_first_uncertified_height_that_splits() -> None:
+    watched = WatchedLater()
+    for height, answers in ((1, "aaaa"), (2, "bbbb"), (3, "ccdd"), (4, "eeff")):
+        watched.order(height)
+        watched.execute(height, answers)
+    watched.certify(1, "a", (0,))
+    verdict = watched.observation.telling_verdict(5)
+
+    assert verdict is not None
+    assert (verdict.block.height, verdict.agreed) == (3, False)
+
+
+def test_a_past_on_which_no_quorum_agrees_tells_though_each_block_had_one() -> None:
+    watched = WatchedLater("pbft-classic")
+    for height in (1, 2):
+        watched.order(height)
+        watched.execute(height, "abaa" if height == 1 else "aaba")
+    watched.checkpoint(2, "aabc")
+    verdict = watched.observation.telling_verdict(3)
+    assert verdict is not None
+    assert verdict.is_of_history
+    assert [line.replicas for line in verdict.ballot] == [(0, 1), (2,), (3,)]
+
+    watched.checkpoint(2, "aaab")
+    agreed = watched.observation.telling_verdict(3)
+    assert agreed is not None
+    assert not agreed.is_of_history
+
+
+def test_the_last_attempt_that_enough_executed_tells_and_not_one_that_was_cut_short() -> None:
+    watched = Watched()
+    watched.execute(1, "abcd")
+    watched.execute(1, "a...", view=1)
+    verdict = watched.observation.telling_verdict(1)
+
+    assert verdict is not None
+    assert (verdict.view, verdict.is_trial) == (0, True)
+
+
+def test_clients_hear_what_is_replied_until_the_height_is_settled() -> None:
+    watched = WatchedLater("pbft-classic")
+    for replica, said in enumerate("aabb"):
+        watched.observation.replied(replica, Reply(Block(1, (0,)), digest(said)))
+
+    (conflict,) = watched.observation.replies.conflicts
+    assert (conflict.height, [who for _, who in conflict.sides]) == (1, [(0, 1), (2, 3)])

@@ -25,6 +25,7 @@ from lastbit.result import (
     ReplicaResult,
     Result,
     Stall,
+    Violation,
 )
 
 DIGESTS = ("a41f07" + "0" * 58, "9c0be2" + "0" * 58, "77d1a9" + "0" * 58, "e0c4f6" + "0" * 58)
@@ -144,6 +145,20 @@ def test_forks_stand_before_everything_else() -> None:
     report = str(render(a_result(outcome="forked", as_expected=False, forks=(fork,))))
     assert "FORKED at height 7; expected was: stalled" in report
     assert report.index("two certificates for one height") < report.index("committed")
+
+
+def test_broken_rules_stand_before_the_outcome_itself() -> None:
+    broken = tuple(
+        Violation(kind="double-vote", height=height, at_ns=1, replicas=(1,), what="replica 1 voted for two values")
+        for height in range(7, 12)
+    )
+    report = str(render(a_result(violations=broken)))
+
+    assert (
+        report.index("BROKE ITS OWN RULES") < report.index("height 7   double-vote: replica 1") < report.index("STALL")
+    )
+    assert "height 10" not in report
+    assert "and 2 more broken rules" in report
 
 
 def test_a_long_histogram_is_cut_and_says_how_much_is_left_out() -> None:

@@ -20,6 +20,7 @@ from lastbit.result import (
     ReplicaResult,
     Result,
     Stall,
+    Violation,
     from_json,
     json_schema,
     to_json,
@@ -187,3 +188,11 @@ def test_the_exit_code_is_that_of_the_outcome_unless_it_was_expected(
 ) -> None:
     result = a_result(outcome=outcome, as_expected=as_expected, interrupted=interrupted)
     assert result.exit_code == exit_code
+
+
+def test_a_protocol_that_broke_its_own_rules_is_an_internal_error_whatever_was_expected() -> None:
+    broken = Violation(kind="double-vote", height=1, at_ns=1, replicas=(1,), what="replica 1 voted for two values")
+    result = a_result(violations=(broken,))
+
+    assert (result.as_expected, result.exit_code) == (True, 1)
+    assert from_json(to_json(result)) == result

@@ -12,11 +12,12 @@ from consensus.icp.messages import (
     CertificationShare,
     CertifiedOutput,
     Finalized,
+    Proposal,
     Status,
     Sync,
 )
 from consensus.icp.replica import CHAIN_KEPT
-from consensus.protocol import Adopt, Certify, Decide, Execute, Resync
+from consensus.protocol import Adopt, Certify, Decide, Execute, Resync, SetTimer
 
 ALL = (0, 1, 2)
 
@@ -177,6 +178,28 @@ def test_after_a_crash_what_was_being_executed_is_asked_for_again() -> None:
     effects = solo.keep(solo.protocol.recover())
     assert [effect.block.height for effect in effects if isinstance(effect, Execute)] == [2, 3]
     assert solo.said(Status) == [Status(solo.id, 4, 3, 0, 0)]
+    assert isinstance(effects[-1], SetTimer)
+
+
+def test_who_asks_is_sent_the_own_shares_of_the_one_it_asks() -> None:
+    solo = certified(4, cup_interval=4)
+    solo.pass_round(5)
+    solo.executed(5)
+    solo.propose(6)
+    solo.notarize(solo.block(6), solo.others)
+    solo.propose(7)
+    solo.hear(Status(solo.others[0], 6, 5, 4, 0))
+    (sync,) = solo.said(Sync)
+    own = {(each.kind, each.height) for each in sync.messages if each.sender == solo.id}
+    assert own >= {
+        ("notarization-share", 6),
+        ("notarization-share", 7),
+        ("notarization", 6),
+        ("finalization-share", 6),
+        ("certification-share", 5),
+        ("catch-up-share", 4),
+    }
+    assert {each.block.id for each in sync.messages if isinstance(each, Proposal)} >= {solo.block(6).id}
 
 
 def test_a_replica_that_was_away_for_long_comes_back_by_a_package() -> None:

@@ -13,8 +13,8 @@ from support.icp_cluster import IcpCluster, icp
 from support.icp_solo import IcpSolo
 
 from consensus.icp import IcpConfig, n_minus_f
-from consensus.icp.messages import KINDS, NotarizationShare, Proposal
-from consensus.protocol import Message, SetTimer
+from consensus.icp.messages import KINDS, NotarizationShare, Proposal, TreeBlock
+from consensus.protocol import Block, Message, SetTimer
 
 
 @pytest.mark.parametrize("n", [3, 4, 7])
@@ -116,3 +116,14 @@ def test_a_copy_of_a_replica_is_equal_and_goes_on_alike() -> None:
     assert twin != solo.protocol
     twin.receive(share)
     assert twin == solo.protocol
+
+
+def test_the_id_of_a_block_binds_its_content_maker_rank_and_all_before_it() -> None:
+    blocks = [
+        TreeBlock(Block(2, requests), maker, rank, parent)
+        for requests in ((), (1,))
+        for maker, rank in ((0, 0), (1, 0), (0, 1))
+        for parent in (bytes(32), b"other")
+    ]
+    assert len({block.id for block in blocks}) == 12
+    assert TreeBlock(Block(2, ()), 0, 0, bytes(32), b"claimed").id == blocks[0].id
