@@ -229,14 +229,6 @@ class Observation:
                 return verdict
         return None
 
-    @property
-    def lagging(self) -> tuple[int, ...]:
-        """The honest live replicas that have not decided, or executed where that comes later, all that others have."""
-        behind = set(self.chain.heights.behind(self.chain.tip))
-        if self._compares_later:
-            behind.update(self._executions.behind(self._executions.tip))
-        return tuple(sorted(behind))
-
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""
         return self._attempts.get(height, {}).get(view)
