@@ -39,8 +39,7 @@ class Frontier:
     def came_up(self, replica: int) -> None:
         """A replica is back. The next height that all others reach waits for it."""
         self._away.discard(replica)
-        if not self._awaited:  # everybody was down
-            self._settle()
+        self._stop_waiting_for(replica)  # nobody else may be there
 
     def begin_anew(self, replica: int) -> None:
         """A replica has lost what it had reached."""
@@ -70,10 +69,8 @@ class Frontier:
 
     def _stop_waiting_for(self, replica: int) -> None:
         self._awaited.discard(replica)
-        if not self._awaited:
-            self._settle()
-
-    def _settle(self) -> None:
+        if self._awaited:
+            return
         live = self._live()
         self.all = max(self.all, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}

@@ -22,7 +22,7 @@ SIZES: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "pbft of 4": ("pbft", 4, 3, {"outvoted": "stay", "policy": "halt"}),
     "pbft of 6": ("pbft", 6, 4, {"outvoted": "stay", "policy": "halt"}),
     "pbft of 7": ("pbft", 7, 5, {"outvoted": "stay", "policy": "halt"}),
-    "tendermint of 4": ("tendermint", 4, 3, {"outvoted": "halt", "policy": "retry"}),
+    "tendermint of 6": ("tendermint", 6, 5, {"outvoted": "halt", "policy": "retry"}),
     "icp of 4": (
         "icp",
         4,
@@ -47,6 +47,7 @@ def stops(name: str) -> tuple[int, ...]:
         )
         result = lastbit.run(chosen)
         assert (result.outcome, result.quorum, result.violations) == ("stalled", quorum, ())
+        assert result.stalls[-1].cause_code == "split-ballot"
         found.append(result.heights.certified + 1)
     return tuple(found)
 
