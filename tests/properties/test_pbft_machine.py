@@ -8,6 +8,7 @@ crash and come back; and replica 3 does what the others do, and signs what it li
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -22,7 +23,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from msgspec.structs import replace
 from support.cluster import Cluster, output, pbft
 from support.pbft_signed import Signed
 
@@ -55,10 +55,12 @@ from consensus.protocol import (
 )
 
 LIAR = 3
-HEIGHTS = 9
+HEIGHTS = 24
 WINDOW = 4
 
 CUT_OFF = st.sampled_from([set[int]()] * 4 + [{one} for one in range(4)] + [{0, 1}, {1, 2}, {0, 2}])
+ONCE = st.tuples(*[st.sampled_from([(), (), (1,), (2,), (3,)])] * 4)
+ALWAYS = st.integers(0, LIAR).map(lambda one: tuple(range(1, HEIGHTS + 1) if at == one else () for at in range(4)))
 HONEST = st.integers(0, LIAR - 1)
 RECEIVERS = st.sets(HONEST, min_size=1)
 
@@ -74,7 +76,7 @@ BRANCHES = (
     "fetched",
     "resync",
     "resync with more above",
-    "resync below what was decided late",
+    "resync by a late answer",
     "adopted",
 )
 reached: Counter[str] = Counter()
@@ -89,10 +91,11 @@ class PbftSteps(RuleBasedStateMachine):
         self.executions: dict[int, list[Execute]] = {replica: [] for replica in range(4)}
         self.waiting: set[int] = set()
         self.halt_at: dict[int, int] = {}
+        self.lifted: dict[int, int] = {}  # the view in which a replica last stood halted and went on
         self.low = [0] * 4  # where the watermarks stood before the last input
 
     @initialize(
-        apart=st.tuples(*[st.sampled_from([0, 0, 1, 2, 3])] * 4),
+        apart=ONCE | ALWAYS,
         is_split=st.booleans(),
         transient_until=st.sampled_from([1, 2, 99, 99]),
         policy=st.sampled_from(["retry", "skip", "halt"]),
@@ -100,10 +103,16 @@ class PbftSteps(RuleBasedStateMachine):
         pipeline=st.sampled_from([1, 3, 3]),
     )
     def begin(
-        self, apart: tuple[int, ...], is_split: bool, transient_until: int, policy: Any, outvoted: Any, pipeline: int
+        self,
+        apart: tuple[Sequence[int], ...],
+        is_split: bool,
+        transient_until: int,
+        policy: Any,
+        outvoted: Any,
+        pipeline: int,
     ) -> None:
         def answer(replica: int, block: Block, view: int) -> bytes:
-            is_apart = block.height == apart[replica] and not block.is_empty and view < transient_until
+            is_apart = block.height in apart[replica] and not block.is_empty and view < transient_until
             return output(f"{block} {is_apart * (1 + is_split * replica)}")
 
         config = pbft(
@@ -137,7 +146,7 @@ class PbftSteps(RuleBasedStateMachine):
                 case Resync():
                     self.executions[replica].clear()
             if replica != LIAR:
-                self.judge(replica, effect, effects[at + 1 :])
+                self.judge(replica, effects, at)
         self.low[replica] = self.node(replica).stable.height
 
     def send(self, sender: int, receiver: int, message: Message) -> None:
@@ -145,9 +154,9 @@ class PbftSteps(RuleBasedStateMachine):
             self.signed.note(message)
             self.flight.append((receiver, message))
 
-    def judge(self, replica: int, effect: object, after: tuple[object, ...]) -> None:
+    def judge(self, replica: int, effects: tuple[object, ...], at: int) -> None:
         """May an honest replica do this?"""
-        match effect:
+        match effect := effects[at]:
             case Broadcast(PrePrepare() | Prepare() | Commit() as vote):
                 self.judge_vote(replica, vote)
             case Broadcast(NewView()):
@@ -165,7 +174,7 @@ class PbftSteps(RuleBasedStateMachine):
                 self.lift_halt(replica, height)
                 reached["adopted"] += 1
             case Resync():
-                self.judge_resync(replica, effect, after)
+                self.judge_resync(replica, effect, effects[:at], effects[at + 1 :])
             case Halt(height):
                 assert self.books.config.policy == "halt"
                 self.halt_at[replica] = height
@@ -204,17 +213,18 @@ class PbftSteps(RuleBasedStateMachine):
     def lift_halt(self, replica: int, height: int) -> None:
         if self.halt_at.get(replica, HEIGHTS + 1) <= height:
             del self.halt_at[replica]
+            self.lifted[replica] = self.node(replica).view
             reached["halt lifted"] += 1
 
-    def judge_resync(self, replica: int, resync: Resync, after: tuple[object, ...]) -> None:
+    def judge_resync(self, replica: int, resync: Resync, before: tuple[object, ...], after: tuple[object, ...]) -> None:
         decided = self.books.decided[replica]
         assert self.books.config.outvoted == "resync"
         assert resync.height == max(decided, default=0), "not the latest height"
         assert resync.output == decided[resync.height].output
         self.books.watch.resynced(replica, resync, 0)
         reached["resync"] += 1
-        reached["resync with more above"] += any(isinstance(effect, Execute) for effect in after)
-        reached["resync below what was decided late"] += not any(isinstance(effect, Decide) for effect in after)
+        reached["resync with more above"] += isinstance(next(iter(after), None), Execute)
+        reached["resync by a late answer"] += not any(isinstance(effect, Decide) for effect in before)
 
     # --- the world ------------------------------------------------------------------------------------------
 
@@ -266,30 +276,71 @@ class PbftSteps(RuleBasedStateMachine):
                 if replica not in idle:
                     self.execute(replica)
 
+    @rule(slow=HONEST, steps=st.integers(2, 5), executes=st.integers(0, 3), crashes=st.booleans())
+    def a_height_is_overtaken(self, slow: int, steps: int, executes: int, crashes: bool) -> None:
+        """One replica hears nothing of its next height for a while, only of those above, and is slow to execute."""
+        held: list[tuple[int, Message]] = []
+        height = self.node(slow).decided + 1
+        for _ in range(steps):
+            held += [(to, message) for to, message in self.flight if to == slow and message.height == height]
+            self.flight = [(to, message) for to, message in self.flight if to != slow or message.height != height]
+            self.time_passes(1, set(), idle={slow})
+        for _ in range(executes):
+            self.execute(slow)
+        if crashes:
+            self.crash(slow)
+        self.flight += held
+
     @rule(replica=st.integers(0, 3))
     def time_out(self, replica: int) -> None:
         if replica in self.waiting:
             self.waiting.discard(replica)
             self.do(replica, self.node(replica).timeout())
 
-    @rule(cut_off=CUT_OFF, steps=st.integers(0, 6))
-    def all_time_out(self, cut_off: set[int], steps: int) -> None:
+    def time_all_out(self) -> None:
+        """First they ask what they missed, and then for the next view."""
         for _ in range(2):
             for replica in range(4):
                 self.time_out(replica)
+
+    @rule(cut_off=CUT_OFF, steps=st.integers(0, 6))
+    def all_time_out(self, cut_off: set[int], steps: int) -> None:
+        self.time_all_out()
         self.time_passes(steps, cut_off)
 
-    @rule(kept=st.sampled_from(["prepare", "commit"]), reached_by=st.sets(st.integers(0, 3), max_size=2))
-    def a_view_fails(self, kept: str, reached_by: set[int]) -> None:
-        """The votes of one kind reach only some, and then all ask for the next view."""
-        for _ in range(3):
+    def arrive_in_part(self, steps: int, arrives: Callable[[int, Message], bool]) -> None:
+        for _ in range(steps):
             flight, self.flight = self.flight, []
             for receiver, message in flight:
-                if message.kind != kept or receiver in reached_by:
+                if arrives(receiver, message):
                     self.deliver(receiver, message)
             for replica in range(4):
                 self.execute(replica)
+
+    @rule(kind=st.sampled_from(["prepare", "commit"]), knowing=st.sets(st.integers(0, 3), max_size=2))
+    def a_view_fails(self, kind: str, knowing: set[int]) -> None:
+        """The votes of one kind reach only some, and then all ask for the next view."""
+        self.arrive_in_part(3, lambda receiver, message: message.kind != kind or receiver in knowing)
         self.all_time_out(set(), 4)
+
+    @rule(order=st.permutations(range(LIAR)), steps=st.integers(2, 8))
+    def the_liar_leads(self, order: list[int], steps: int) -> None:
+        """In the view before, one alone sees a quorum prepare. Another is shown a new view on the word of the rest."""
+        knowing, shown, third = order
+        for _ in range(4):
+            if self.node(shown).view % 4 == LIAR - 1 and self.node(shown).active:
+                break
+            self.time_all_out()
+            self.arrive_in_part(2, lambda _, message: isinstance(message, ViewChange | NewView))
+        self.arrive_in_part(3, lambda receiver, message: not isinstance(message, Prepare) or receiver == knowing)
+        self.time_all_out()
+        self.arrive_in_part(1, lambda _, message: isinstance(message, ViewChange))
+        view = self.node(shown).view
+        changes = [self.signed.changes[view][each] for each in (shown, third) if each in self.signed.changes[view]]
+        given_up = tuple(range(1, HEIGHTS + 1))
+        own = ViewChange(LIAR, view, GENESIS, (), 0, (), (), given_up)
+        self.deliver(shown, NewView(LIAR, view, (*changes, own)))
+        self.time_passes(steps, set())
 
     @rule(replica=HONEST)
     def crash(self, replica: int) -> None:
@@ -437,11 +488,13 @@ class PbftSteps(RuleBasedStateMachine):
             node = self.node(replica)
             if not node.active or node.view == 0:
                 continue
+            if replica in self.halt_at or self.lifted.get(replica) == node.view:
+                continue  # it forgets what its view proposes above the height halted at; too few go on to do harm
             reached["view begun otherwise by the liar"] += node._new_view.sender == LIAR
             certificates = [each for change in node._new_view.view_changes for each in change.prepared]
             for height, slot in node._slots.items():
                 shown = [each for each in certificates if each.block.height == height]
-                if shown and slot.prepare_vote is not None and replica not in self.halt_at:
+                if shown and slot.prepare_vote is not None:
                     latest = max(shown, key=lambda each: each.view)
                     assert slot.prepare_vote == Pair(latest.block.digest, latest.output)
                     reached["pair bound"] += 1
