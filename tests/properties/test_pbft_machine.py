@@ -22,10 +22,12 @@ from consensus.pbft.messages import (
     GENESIS,
     Checkpoint,
     Commit,
+    Decision,
     NewView,
     Prepare,
     PreparedCertificate,
     PrePrepare,
+    StableCheckpoint,
     Sync,
     ViewChange,
 )
@@ -52,6 +54,10 @@ BRANCHES = (
 
 class PbftStepsWithALiar(PbftSteps):
     """Three honest replicas and one that signs what it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proposals: dict[tuple[int, int, int], Block] = {}
 
     @rule(
         receivers=RECEIVERS,
@@ -128,33 +134,38 @@ class PbftStepsWithALiar(PbftSteps):
         assert node == before
 
     @precondition(lambda self: any(len(changes) > 1 for view, changes in self.signed.changes.items() if view % 4 == 3))
-    @rule(receivers=RECEIVERS, data=st.data(), recently=st.booleans())
-    def begin_its_view_otherwise(self, receivers: set[int], data: st.DataObject, recently: bool) -> None:
-        """A new view of the liar's own, on the word of some who asked for it, and its own lies."""
+    @rule(receivers=RECEIVERS, data=st.data(), recently=st.booleans(), others=st.sampled_from([1, 2, 2, 2]))
+    def begin_its_view_otherwise(self, receivers: set[int], data: st.DataObject, recently: bool, others: int) -> None:
+        """A new view of the liar's own, on the word of some who asked for it, or of too few, and its own lies."""
         views = sorted(view for view, said in self.signed.changes.items() if view % 4 == LIAR and len(said) > 1)
         changes = self.signed.changes[views[-1] if recently else data.draw(st.sampled_from(views))]
-        two = sorted(data.draw(st.permutations(sorted(changes)))[:2])
-        own = self.lying_view_change(changes[two[0]].view, data)
-        new_view = NewView(LIAR, own.view, (*(changes[sender] for sender in two), own))
+        asking = sorted(data.draw(st.permutations(sorted(changes)))[:others])
+        own = self.lying_view_change(changes[asking[0]].view, data)
+        new_view = NewView(LIAR, own.view, (*(changes[sender] for sender in asking), own))
         for receiver in sorted(receivers):
             self.send(LIAR, receiver, new_view)
 
     @rule(receiver=HONEST, data=st.data())
     def hand_on(self, receiver: int, data: st.DataObject) -> None:
-        """State transfer by the liar: some of what it can prove, and votes of its own with another's among them."""
-        stable = data.draw(st.sampled_from([None, *self.signed.stable()]))
-        decisions = self.signed.decisions()
+        """State transfer by the liar: some of what it can prove, what it cannot, and votes in the others' names."""
+        node = self.node(receiver)
+        height = node.decided + 1
+        block = Block(height, (height - 1,))
+        invented = output("invented")
+        unproven = [StableCheckpoint(height, invented, (0, LIAR)), StableCheckpoint(height, invented, (LIAR,) * 3)]
+        stable = data.draw(st.sampled_from([None, *unproven, *self.signed.stable()]))
+        decisions = [Decision(node.view, block, invented, (0, LIAR)), *self.signed.decisions()]
         shown = tuple(data.draw(st.permutations(decisions))[: data.draw(st.integers(0, 3))])
         new_view = data.draw(st.sampled_from([None, *self.signed.new_views[-2:]]))
-        node = self.node(receiver)
-        lie = Pair(Block(node.decided + 1, ()).digest, output("invented"))
-        votes = tuple(kind(of, node.view, node.decided + 1, lie) for kind in (Prepare, Commit) for of in (0, 1, 2))
+        lie = Pair(block.digest, invented)
+        votes = tuple(kind(of, node.view, height, lie) for kind in (Prepare, Commit) for of in (0, 1, 2))
         self.send(LIAR, receiver, Sync(LIAR, node.view, stable, shown, new_view, votes))
 
-    @rule(order=st.permutations(range(LIAR)), steps=st.integers(4, 8))
-    def the_liar_leads(self, order: list[int], steps: int) -> None:
-        """In the view before, one alone sees a quorum prepare. Another is shown a new view on the word of the rest."""
+    @rule(order=st.permutations(range(LIAR)), steps=st.integers(2, 8), alone=st.booleans())
+    def the_liar_leads(self, order: list[int], steps: int, alone: bool) -> None:
+        """In the view before, one alone sees a quorum prepare. The liar hides that from another, or from all others."""
         knowing, shown, third = order
+        astray = (shown,) if alone else (shown, third, LIAR)
 
         def is_last_before(message: Message) -> bool:
             return isinstance(message, PrePrepare) and message.view % 4 == LIAR - 1
@@ -168,13 +179,13 @@ class PbftStepsWithALiar(PbftSteps):
             )
         self.arrive_in_part(3, lambda receiver, message: not isinstance(message, Prepare) or receiver == knowing)
         self.time_all_out()
-        self.arrive_in_part(1, lambda _, message: isinstance(message, ViewChange))
+        self.arrive_in_part(1, lambda to, message: isinstance(message, ViewChange) and (alone or to != LIAR))
         view = self.node(shown).view
         changes = [self.signed.changes[view][each] for each in (shown, third) if each in self.signed.changes[view]]
-        given_up = tuple(range(1, HEIGHTS + 1))
-        own = ViewChange(LIAR, view, GENESIS, (), 0, (), (), given_up)
-        self.deliver(shown, NewView(LIAR, view, (*changes, own)))
-        self.time_passes(steps, set())
+        own = ViewChange(LIAR, view, GENESIS, (), 0, (), (), tuple(range(1, HEIGHTS + 1)))
+        for replica in astray:
+            self.deliver(replica, NewView(LIAR, view, (*changes, own)))
+        self.time_passes(steps, set() if alone else {knowing})
 
     # --- what must hold -------------------------------------------------------------------------------------
 
@@ -209,6 +220,34 @@ class PbftStepsWithALiar(PbftSteps):
             for slot in node._slots.values() if node.active else ():
                 if slot.awaits_execution:
                     assert Execute(slot.proposal, node.view) in self.executions[replica]
+
+    @invariant()
+    def one_proposal_counts_at_each_height_of_a_view(self) -> None:
+        for replica in range(LIAR) if hasattr(self, "books") else ():
+            node = self.node(replica)
+            for height, slot in node._slots.items() if node.active else ():
+                if slot.proposal is not None:
+                    known = self.proposals.setdefault((replica, node.view, height), slot.proposal)
+                    assert known == slot.proposal
+
+    @invariant()
+    def who_dissents_has_taken_over(self) -> None:
+        for node in map(self.node, range(LIAR)) if hasattr(self, "books") else ():
+            if node.config.outvoted == "resync":
+                assert not [height for height, slot in node._slots.items() if height <= node.decided and slot.dissents]
+
+    @invariant()
+    def who_halted_stands_until_others_have_gone_on(self) -> None:
+        for replica in range(LIAR) if hasattr(self, "books") else ():
+            assert self.node(replica).halt_at == self.halt_at.get(replica)
+
+    @invariant()
+    def a_view_begins_on_the_word_of_a_quorum(self) -> None:
+        for node in map(self.node, range(LIAR)) if hasattr(self, "books") else ():
+            changes = node._new_view.view_changes if node._new_view is not None else ()
+            assert not changes or self.books.config.quorum.is_quorum(change.sender for change in changes)
+            for change in changes:
+                assert change.sender == LIAR or self.signed.changes[change.view][change.sender] == change
 
     @invariant()
     def the_latest_certificate_that_a_view_began_with_binds_it(self) -> None:

@@ -58,6 +58,7 @@ class PbftSteps(RuleBasedStateMachine):
     @initialize(
         apart=ONCE | ALWAYS,
         is_split=st.booleans(),
+        is_by_view=st.booleans(),
         transient_until=st.sampled_from([1, 2, 99, 99]),
         policy=st.sampled_from(["retry", "skip", "halt", "halt"]),
         outvoted=st.sampled_from(["resync", "resync", "stay"]),
@@ -67,6 +68,7 @@ class PbftSteps(RuleBasedStateMachine):
         self,
         apart: tuple[Sequence[int], ...],
         is_split: bool,
+        is_by_view: bool,
         transient_until: int,
         policy: Any,
         outvoted: Any,
@@ -74,7 +76,7 @@ class PbftSteps(RuleBasedStateMachine):
     ) -> None:
         def answer(replica: int, block: Block, view: int) -> bytes:
             is_apart = block.height in apart[replica] and not block.is_empty and view < transient_until
-            return output(f"{block} {is_apart * (1 + is_split * replica)}")
+            return output(f"{block} {view * is_by_view} {is_apart * (1 + is_split * replica)}")
 
         config = pbft(
             policy=policy, outvoted=outvoted, pipeline=pipeline, checkpoint_interval=2, watermark_window=WINDOW
@@ -151,6 +153,9 @@ class PbftSteps(RuleBasedStateMachine):
             assert vote.block == self.books.source(vote.height)
             assert node.config.leader(vote.view) == replica
             assert vote.height <= node.decided + node.config.pipeline
+        slot = node._slots.get(vote.height)
+        if isinstance(vote, Prepare) and slot is not None and slot.bound_output is None and vote.view == node.view:
+            assert vote.pair.output == self.books.answer(replica, slot.proposal, vote.view), "another attempt's answer"
 
     def judge_execution(self, block: Block) -> None:
         is_skip = block.is_empty and self.books.config.policy == "skip"

@@ -112,6 +112,15 @@ def test_who_is_done_late_asks_anew_for_what_waits_above_and_not_for_what_is_dec
     assert in_order(solo.executed(1, "mine")) == [("Resync", 2), ("Execute", 3)]
 
 
+def test_what_is_decided_above_a_gap_is_not_executed_anew() -> None:
+    solo = outvoted(pipeline=4)
+    for height in (1, 2, 3):
+        solo.propose(height)
+    solo.executed(1, "mine")
+    solo.commits((0, 1, 2), 3)
+    assert in_order(solo.commits((0, 1, 2), 1)) == [("Decide", 1), ("Resync", 1), ("Execute", 2)]
+
+
 def test_what_it_has_voted_on_already_is_not_executed_anew() -> None:
     """A second answer could not be voted for: the first vote stands."""
     solo = outvoted(pipeline=4)
