@@ -77,8 +77,14 @@ class PbftStepsWithALiar(PbftSteps):
         for receiver in sorted(receivers):
             self.send(LIAR, receiver, kind(LIAR, node.view + further, height, pair))
 
-    @rule(receivers=RECEIVERS, at=HONEST, ahead=st.integers(1, 6), asks=st.sampled_from(["all", "nothing", "more"]))
-    def propose(self, receivers: set[int], at: int, ahead: int, asks: str) -> None:
+    @rule(
+        receivers=RECEIVERS,
+        at=HONEST,
+        ahead=st.integers(1, 6),
+        asks=st.sampled_from(["all", "nothing", "more"]),
+        at_once=st.booleans(),
+    )
+    def propose(self, receivers: set[int], at: int, ahead: int, asks: str, at_once: bool) -> None:
         """The liar's turn, as one replica sees it or a view later: one block for some and another for the next."""
         node = self.node(at)
         view = next(later for later in range(node.view, node.view + 4) if node.config.leader(later) == LIAR)
@@ -86,6 +92,8 @@ class PbftStepsWithALiar(PbftSteps):
         requests = {"all": (height - 1,), "nothing": (), "more": (height - 1, 99)}[asks]
         for receiver in sorted(receivers):
             self.send(LIAR, receiver, PrePrepare(LIAR, view, Block(height, requests)))
+            if at_once:
+                self.deliver(*self.flight.pop())
 
     @rule(receivers=RECEIVERS, at=HONEST, data=st.data())
     def tell_a_state(self, receivers: set[int], at: int, data: st.DataObject) -> None:
@@ -134,12 +142,12 @@ class PbftStepsWithALiar(PbftSteps):
         assert node == before
 
     @precondition(lambda self: any(len(changes) > 1 for view, changes in self.signed.changes.items() if view % 4 == 3))
-    @rule(receivers=RECEIVERS, data=st.data(), recently=st.booleans(), others=st.sampled_from([1, 2, 2, 2]))
-    def begin_its_view_otherwise(self, receivers: set[int], data: st.DataObject, recently: bool, others: int) -> None:
-        """A new view of the liar's own, on the word of some who asked for it, or of too few, and its own lies."""
+    @rule(receivers=RECEIVERS, data=st.data(), recently=st.booleans())
+    def begin_its_view_otherwise(self, receivers: set[int], data: st.DataObject, recently: bool) -> None:
+        """A new view of the liar's own, on the word of some who asked for it, and its own lies."""
         views = sorted(view for view, said in self.signed.changes.items() if view % 4 == LIAR and len(said) > 1)
         changes = self.signed.changes[views[-1] if recently else data.draw(st.sampled_from(views))]
-        asking = sorted(data.draw(st.permutations(sorted(changes)))[:others])
+        asking = sorted(data.draw(st.permutations(sorted(changes)))[:2])
         own = self.lying_view_change(changes[asking[0]].view, data)
         new_view = NewView(LIAR, own.view, (*(changes[sender] for sender in asking), own))
         for receiver in sorted(receivers):
@@ -183,6 +191,8 @@ class PbftStepsWithALiar(PbftSteps):
         view = self.node(shown).view
         changes = [self.signed.changes[view][each] for each in (shown, third) if each in self.signed.changes[view]]
         own = ViewChange(LIAR, view, GENESIS, (), 0, (), (), tuple(range(1, HEIGHTS + 1)))
+        for too_few in ((*changes[:1], own), (own, own, own)):
+            assert self.node(shown).receive(NewView(LIAR, view, too_few)) == ()
         for replica in astray:
             self.deliver(replica, NewView(LIAR, view, (*changes, own)))
         self.time_passes(steps, set() if alone else {knowing})
