@@ -158,10 +158,10 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
     def _mend_if_dissenting(self, slot: Slot) -> None:
         if slot.decision is None or not slot.dissents:
             return
-        if self.config.outvoted == "resync":
-            self._resync(slot, slot.decision)
-        else:
+        if self.config.outvoted == "stay":
             self._fetch(slot, slot.decision)
+        elif slot.height <= self.decided:  # else there is no state after it yet: it is mended when handed on
+            self._resync(slot, slot.decision)
 
     def _resync(self, slot: Slot, decision: Decision) -> None:
         """Take the state of others over as it is by now: later heights may be decided already."""
