@@ -10,6 +10,9 @@ from consensus.quorum import QuorumSystem
 from lastbit.checking.violations import Violations
 from lastbit.protocols.votes import VoteRules, VotesSeen
 
+BORNE_OUT_MAX = 256
+"""Outputs whose certificates were looked at, and are not looked at again."""
+
 
 class Certificates:
     """Compares the voters that honest replicas name with the votes that were seen.
@@ -41,8 +44,7 @@ class Certificates:
         self._is_quorum = lru_cache(maxsize=256)(quorum.is_quorum)  # the same voters are named again and again
         self._last: Decide | None = None  # with nothing wrong
         self._last_group: set[int] = set()  # and those whose votes bear it out
-        self._last_certified: tuple[int, bytes] | None = None  # height and output, with nothing wrong
-        self._last_certifiers: set[int] = set()
+        self._borne_out: dict[tuple[int, bytes], set[int]] = {}  # outputs of heights, and whose votes certified them
 
     def decided_like_the_last(self, decide: Decide) -> bool:
         """Is it what another replica decided before, on votes that were cast as well? So it mostly is."""
@@ -65,13 +67,15 @@ class Certificates:
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
         output, voters = (certify.height, certify.output), certify.voters
-        if output == self._last_certified and self._last_certifiers.issuperset(voters) and self._is_quorum(voters):
+        group = self._borne_out.get(output)
+        if group is not None and group.issuperset(voters) and self._is_quorum(voters):
             return  # what another replica certified before, on votes that were cast as well
-        group = self._check(
-            replica, certify.height, voters, self._rules.output(self._seen, certify), "certified an output"
-        )
-        self._last_certified = None if group is None else output
-        self._last_certifiers = group or set()
+        groups = self._rules.output(self._seen, certify)
+        group = self._check(replica, certify.height, voters, groups, "certified an output")
+        if group is not None:
+            self._borne_out[output] = group
+            if len(self._borne_out) > BORNE_OUT_MAX:
+                del self._borne_out[next(iter(self._borne_out))]
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         """An honest replica took over a state, which a quorum must have vouched for."""
