@@ -15,7 +15,8 @@ The first question that answers "yes" names the cause; the others that do are to
 10. `timeouts-too-short`: do the delays and the computing of a quorum, as they are now, take longer than the longest
     timeout waits?
 11. `minority-leader`: does the leader state an output that a quorum contradicts, so that nobody votes for it?
-12. `certification-behind`: are so many more heights ordered than certified that the protocol holds ordering back?
+12. `certification-behind`: are so many more heights ordered than certified that the protocol holds ordering back, or
+    are certificates all that is missing?
 13. `faulty-leader`: is the leader of the last view faulty?
 14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
     and has halted itself, `recovery-too-slow` where it is still recovering.)
@@ -63,7 +64,7 @@ class Facts:
         down: the replicas that have crashed and are not back.
         halted_themselves: the honest replicas that were outvoted and take no further part.
         resyncing: the honest replicas that are taking over the state of others.
-        catching_up: the honest replicas that were down, cut off or outvoted, and have not caught up.
+        catching_up: the honest replicas that were down or cut off, and have not decided what others have.
         resync_ns: how long it takes to take a state over.
         honest_up: the honest replicas that are up.
         reach: whom each replica has reached for as long as a block takes, itself among them.
@@ -82,7 +83,7 @@ class Facts:
         stall_after_ns: standing still for longer is a stall.
         leaders: who led the last view of each live replica, and their behaviour.
         leader_states_output: what a leader proposes states its own output.
-        uncertified: heights ordered and not certified.
+        uncertified: heights ordered and not certified, where that comes later.
         uncertified_max: from so many on the protocol holds ordering back; None: it never does.
         loss: the probability that a message is lost, the greatest since the last progress.
     """
@@ -304,6 +305,10 @@ def _minority_leader(facts: Facts) -> Cause | None:
 
 
 def _certification_behind(facts: Facts) -> Cause | None:
+    if facts.is_done and facts.uncertified and not facts.behind:
+        return Cause(
+            "certification-behind", f"all heights are ordered, and the last {facts.uncertified:,} of them not certified"
+        )
     if facts.uncertified_max is None or facts.uncertified < facts.uncertified_max:
         return None
     return Cause(

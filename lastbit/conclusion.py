@@ -16,7 +16,6 @@ from lastbit.drift import predict_drift
 from lastbit.environment import current_environment, untested_versions
 from lastbit.fleet import Material, feedback_of
 from lastbit.intervals import Rate, binomial_rate, first_failure_rate
-from lastbit.observation import Compared, Tally
 from lastbit.replies import ConflictSeen
 from lastbit.result import (
     Answer,
@@ -37,6 +36,7 @@ from lastbit.result import (
 from lastbit.scenario import Scenario
 from lastbit.simulation import Ended, Simulation
 from lastbit.stall_watch import StallSeen
+from lastbit.tally import Compared, Tally
 from lastbit.wording import probability
 from replicas.differences import first_difference
 from replicas.forms import Form, Top1Form

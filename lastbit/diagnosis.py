@@ -16,7 +16,6 @@ from lastbit.reach import reach_during
 from lastbit.scenario import Scenario
 from lastbit.stall_watch import StallSeen
 from lastbit.timing import Timing
-from simcore.faults import Partition
 
 
 class Diagnosis:
@@ -115,7 +114,7 @@ class Diagnosis:
             stall_after_ns=timing.stall_after_ns,
             leaders={leader: self._behaviours[leader] for leader in leaders},
             leader_states_output=kind.leader_states_output,
-            uncertified=chain.tip - chain.certified.tip,
+            uncertified=0 if self._setup.certified_at is None else chain.tip - chain.certified.tip,
             uncertified_max=self._setup.uncertified_max,
             loss=self._loss(from_ns),
         )
@@ -133,22 +132,17 @@ class Diagnosis:
 
     def _lagging(self, now_ns: int) -> tuple[int, ...]:
         """The honest live replicas that have not caught up with the others after a fault of theirs that is over."""
-        return tuple(replica for replica in self._observation.lagging if self._was_away(replica, now_ns))
+        tip = self._observation.chain.tip
+        return tuple(
+            replica for replica in self._observation.chain.heights.behind(tip) if self._was_away(replica, now_ns)
+        )
 
     def _was_away(self, replica: int, now_ns: int) -> bool:
-        """Has it been down, cut off from a quorum, or busy with the state of others?"""
-        if self._executors[replica].has_taken_over:
-            return True
+        """Has it been down, or may a partition that is over have kept it back?"""
         ends_ns = [crash.until_ns for crash in self._crashes if crash.replica == replica]
         if any(end_ns is not None and end_ns <= now_ns for end_ns in ends_ns):
             return True
-        return any(split.until_ns <= now_ns and self._cut_off(replica, split) for split in self._partitions)
-
-    def _cut_off(self, replica: int, split: Partition) -> bool:
-        """Does a partition ever leave a replica without a quorum?"""
-        if split.every_ns is not None:
-            return True  # it comes round to everybody
-        return not any(replica in group and self._quorum.is_quorum(group) for group in split.groups)
+        return any(split.until_ns <= now_ns for split in self._partitions)
 
     def _loss(self, from_ns: int) -> float:
         """The probability that a message is lost, the greatest since then."""

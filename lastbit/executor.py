@@ -112,11 +112,6 @@ class Executor:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns
 
-    @property
-    def has_taken_over(self) -> bool:
-        """Has it ever begun to take over the state of others?"""
-        return self._taking_over_until_ns > 0
-
     def _begin_what_waited(self) -> None:
         waiting, self._waiting = self._waiting, []
         for effect in waiting:

@@ -39,6 +39,7 @@ class Frontier:
     def came_up(self, replica: int) -> None:
         """A replica is back. The next height that all others reach waits for it."""
         self._away.discard(replica)
+        self._stop_waiting_for(replica)  # nobody else may be there
 
     def begin_anew(self, replica: int) -> None:
         """A replica has lost what it had reached."""

@@ -6,8 +6,6 @@ An observer knows who is honest, sends nothing, and is asked nothing by the prot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from operator import ne
 from typing import Any
 
 from consensus.protocol import (
@@ -24,46 +22,14 @@ from consensus.protocol import (
     Resync,
 )
 from consensus.quorum import QuorumSystem
-from lastbit.attempts import Attempt, Group, Line, Verdict, naturally_divergent, verdict_of_history
+from lastbit.attempts import Attempt, Line, Verdict, verdict_of_history
 from lastbit.chain_watch import ChainWatch, Decided
 from lastbit.checking import Checkers
 from lastbit.frontier import Frontier
 from lastbit.protocols import ProtocolKind
 from lastbit.replies import Replies
+from lastbit.tally import Tally
 from replicas.replica import BlockAnswer
-
-FAILURES_KEPT_MAX = 100
-
-
-@dataclass(slots=True)
-class Compared:
-    """How one replica's arithmetic compares with that of the first honest one, in requests."""
-
-    requests: int = 0
-    bits_differ: int = 0
-    votes_differ: int = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What is counted over a run; `lastbit.result.Result` says what each count means."""
-
-    trials: int = 0
-    first_attempt_failures: int = 0
-    trials_to_first_failure: int = 0
-    first_failure_height: int | None = None
-    retries: int = 0
-    views: int = 0
-    unanimous: int = 0
-    with_dissent: int = 0
-    skipped: int = 0
-    resyncs: int = 0
-    natural_divergence: int = 0
-    natural_divergence_voted: int = 0
-    injected: int = 0
-    injected_changed: int = 0
-    failures: list[Verdict] = field(default_factory=list)
-    compared: dict[int, Compared] = field(default_factory=dict)
 
 
 class Observation:
@@ -263,14 +229,6 @@ class Observation:
                 return verdict
         return None
 
-    @property
-    def lagging(self) -> tuple[int, ...]:
-        """The honest live replicas that have not decided, or executed where that comes later, all that others have."""
-        behind = set(self.chain.heights.behind(self.chain.tip))
-        if self._compares_later:
-            behind.update(self._executions.behind(self._executions.tip))
-        return tuple(sorted(behind))
-
     def attempt(self, height: int, view: int) -> Attempt | None:
         """An attempt at a height that is not closed."""
         return self._attempts.get(height, {}).get(view)
@@ -302,7 +260,8 @@ class Observation:
             verdicts = self._verdicts(height)
             self._count(height, verdicts)
             record, dissent = self._height_record(height, verdicts)
-            self._count_agreement(height, dissent)
+            if (decided := self.chain.at(height)) is not None:
+                self.tally.add_decision(is_empty=decided.decide.block.is_empty, has_dissent=bool(dissent))
             self._record(record)
             self._attempts.pop(height, None)
             self.replies.forget(height)
@@ -340,61 +299,8 @@ class Observation:
         return verdict.agreed or later or verdict.ballot[0].weight + missing < self.quorum.threshold or bool(self.halts)
 
     def _count(self, height: int, verdicts: Sequence[Verdict]) -> None:
-        tally = self.tally
-        self._compare(height)
-        trials = [verdict for verdict in verdicts if verdict.is_trial and not verdict.block.is_empty]
-        if not trials:
-            return
-        tally.trials += 1
-        tally.retries += len(trials) - 1
-        if not trials[0].agreed:
-            tally.first_attempt_failures += 1
-            tally.trials_to_first_failure = tally.trials_to_first_failure or tally.trials
-        for verdict in trials:
-            if not verdict.agreed:
-                if tally.first_failure_height is None:
-                    tally.first_failure_height = height
-                if len(tally.failures) < FAILURES_KEPT_MAX:
-                    tally.failures.append(verdict)
-
-    def _compare(self, height: int) -> None:
-        """Count the requests that honest replicas answered differently by arithmetic alone."""
-        divergent: dict[int, bool] = {}
-        for attempt in self._attempts.get(height, {}).values():
-            groups = attempt.groups
-            for base in (group for group in groups if self._base in group.replicas):
-                self._compare_with(base, groups)
-            for block in {group.block: None for group in groups} if len(groups) > 1 else ():
-                for position, votes_differ in naturally_divergent(attempt, block):
-                    request = block.requests[position]
-                    divergent[request] = votes_differ or divergent.get(request, False)
-        self.tally.natural_divergence += len(divergent)
-        self.tally.natural_divergence_voted += sum(divergent.values())
-
-    def _compare_with(self, base: Group, groups: Sequence[Group]) -> None:
-        for block, answer, replicas in groups:
-            if block != base.block:
-                continue
-            bits = votes = 0
-            if answer is not base.answer:
-                bits = sum(map(ne, answer.truths, base.answer.truths))
-                votes = sum(map(ne, answer.votes, base.answer.votes))
-            for replica in replicas:
-                compared = self.tally.compared.setdefault(replica, Compared())
-                compared.requests += len(answer.truths)
-                compared.bits_differ += bits
-                compared.votes_differ += votes
-
-    def _count_agreement(self, height: int, dissent: Sequence[int]) -> None:
-        decided = self.chain.at(height)
-        if decided is None:
-            return
-        if decided.decide.block.is_empty:
-            self.tally.skipped += 1
-        elif dissent:
-            self.tally.with_dissent += 1
-        else:
-            self.tally.unanimous += 1
+        self.tally.add_arithmetic(self._attempts.get(height, {}).values(), self._base)
+        self.tally.add_attempts(height, verdicts)
 
     def _dissenters(self, height: int, decide: Decide, output: bytes | None) -> list[int]:
         """The honest replicas whose own last answer to the decided block is not the output that holds."""

@@ -10,8 +10,8 @@ from consensus.quorum import QuorumSystem
 from lastbit.checking.violations import Violations
 from lastbit.protocols.votes import VoteRules, VotesSeen
 
-BORNE_OUT_MAX = 256
-"""Outputs whose certificates were looked at, and are not looked at again."""
+CERTIFIERS_KEPT = 64
+"""Outputs whose certificates need no second look. A checkpoint certifies many heights, one replica after another."""
 
 
 class Certificates:
@@ -44,7 +44,7 @@ class Certificates:
         self._is_quorum = lru_cache(maxsize=256)(quorum.is_quorum)  # the same voters are named again and again
         self._last: Decide | None = None  # with nothing wrong
         self._last_group: set[int] = set()  # and those whose votes bear it out
-        self._borne_out: dict[tuple[int, bytes], set[int]] = {}  # outputs of heights, and whose votes certified them
+        self._certifiers: dict[tuple[int, bytes], set[int]] = {}  # by height and output, those who bear it out
 
     def decided_like_the_last(self, decide: Decide) -> bool:
         """Is it what another replica decided before, on votes that were cast as well? So it mostly is."""
@@ -67,15 +67,16 @@ class Certificates:
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
         output, voters = (certify.height, certify.output), certify.voters
-        group = self._borne_out.get(output)
-        if group is not None and group.issuperset(voters) and self._is_quorum(voters):
+        known = self._certifiers.get(output)
+        if known is not None and known.issuperset(voters) and self._is_quorum(voters):
             return  # what another replica certified before, on votes that were cast as well
-        groups = self._rules.output(self._seen, certify)
-        group = self._check(replica, certify.height, voters, groups, "certified an output")
+        group = self._check(
+            replica, certify.height, voters, self._rules.output(self._seen, certify), "certified an output"
+        )
         if group is not None:
-            self._borne_out[output] = group
-            if len(self._borne_out) > BORNE_OUT_MAX:
-                del self._borne_out[next(iter(self._borne_out))]
+            self._certifiers[output] = group
+            if len(self._certifiers) > CERTIFIERS_KEPT:
+                del self._certifiers[next(iter(self._certifiers))]
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         """An honest replica took over a state, which a quorum must have vouched for."""

@@ -108,13 +108,13 @@ def first_stall(chain: dict[str, Any] | None = None, **tables: Any) -> Stall:
     return lastbit.run(scenario(chain, **tables)).stalls[0]
 
 
-HALVES = {"partition": [{"groups": [[0, 1], [2, 3]], "from_ms": 100, "until_ms": 3_600_000}]}
+HALVES = {"partition": [{"groups": [[0, 1], [2, 3]], "from_ms": 0, "until_ms": 3_600_000}]}
 TWO_SILENT = [{"id": each, "behaviour": "silent"} for each in (2, 3)]
 SHORT = {"timeout_ms": 5, "timeout_cap_ms": 15}
 
 
 def test_too_few_alive_come_before_the_partition_that_would_do_by_itself() -> None:
-    stall = first_stall(replica=TWO_SILENT, network={"partition": [HALVES["partition"][0] | {"from_ms": 0}]})
+    stall = first_stall(replica=TWO_SILENT, network=HALVES)
 
     assert (stall.cause_code, stall.contributing) == ("no-quorum-alive", ("partition",))
 
@@ -124,7 +124,7 @@ def test_too_few_alive_are_no_partition() -> None:
 
 
 def test_a_partition_comes_before_timeouts_that_would_do_by_themselves() -> None:
-    stall = first_stall(SHORT, network={"partition": [HALVES["partition"][0] | {"from_ms": 0}]})
+    stall = first_stall(SHORT, network=HALVES)
 
     assert (stall.cause_code, stall.contributing) == ("partition", ("timeouts-too-short",))
 
@@ -210,3 +210,41 @@ def test_a_replica_that_is_back_and_not_caught_up_when_the_next_one_fails_recove
 
     assert stall.cause_code == "recovery-too-slow"
     assert stall.cause == "replica 1 has not caught up yet, and the rest weigh 2; 3 are needed"
+
+
+@pytest.mark.parametrize(
+    ("chain", "computing", "contributing"),
+    [
+        ({"timeout_cap_ms": 200}, [3], ()),  # one that is slow holds no quorum up
+        ({"timeout_cap_ms": 200}, [2, 3], ("timeouts-too-short",)),
+        ({"protocol": "pbft-classic", "policy": "halt", "timeout_cap_ms": 200}, [2, 3], ()),  # computes after it votes
+        ({"protocol": "tendermint", "timeout_cap_ms": 400}, [2, 3], ()),
+        ({"protocol": "tendermint", "timeout_cap_ms": 400, "digest": "proposal"}, [2, 3], ("timeouts-too-short",)),
+    ],
+)
+def test_timers_are_compared_with_what_a_quorum_has_to_compute(
+    chain: dict[str, Any], computing: list[int], contributing: tuple[str, ...]
+) -> None:
+    slow = [{"id": each, "operations_per_second": 100_000} for each in computing]  # 342 ms a block
+    stall = first_stall(chain | {"timeout_ms": 20}, replica=slow, network=HALVES)
+
+    assert (stall.cause_code, stall.contributing) == ("partition", contributing)
+
+
+def test_a_chain_that_is_done_but_for_its_certificates_waits_for_certification() -> None:
+    slow = [{"id": each, "operations_per_second": 100_000} for each in (2, 3)]
+    whole = {"protocol": "pbft-classic", "policy": "halt", "blocks": 16, "stall_after_ms": 1_000}
+    (stall,) = lastbit.run(scenario(whole, replica=slow)).stalls
+
+    assert stall.cause_code == "certification-behind"
+    assert stall.cause == "all heights are ordered, and the last 16 of them not certified"
+
+
+def test_a_replica_that_was_cut_off_and_has_not_caught_up_recovers_too_slowly() -> None:
+    """Replica 0 is cut off, then replica 1; as that ends, replica 2 crashes."""
+    one_by_one = split(groups=[[0]], from_ms=100, until_ms=5_000, every_ms=2_450)
+    slow = {"operations_per_second": 1_000_000}
+    crash = [{"replica": 2, "from_ms": 5_005}]
+    (stall,) = stalls_of("tendermint", network=one_by_one, crash=crash, fleet=slow)
+
+    assert stall.cause_code == "recovery-too-slow"

@@ -17,7 +17,7 @@ CLASSES = {
     "tendermint": "lastbit.protocols.tendermint.Tendermint",
     "icp": "lastbit.protocols.icp.Icp",
 }
-ASKED_FOR_IN = ("consensus.pbft.core", "consensus.tendermint.voting", "consensus.icp.replica")
+ASKED_FOR_IN = ("consensus.pbft.core", "consensus.tendermint.voting", "consensus.icp.ordering")
 
 Bend = Callable[[Any, Effect], Iterator[Effect]]
 

@@ -284,6 +284,7 @@ def test_recovery_is_too_slow_once_the_others_are_too_few() -> None:
         ("aab", (3,), "recovery-too-slow"),  # the last one would make three
         ("abc", (3,), "split-ballot"),  # and here it would make two
         ("aabb", (), "split-ballot"),
+        ("aabc", (1,), "split-ballot"),  # an answer of its own counts once
         ("aabc", (3,), "recovery-too-slow"),  # what it answered before it took a state over is void
     ],
 )
@@ -291,6 +292,10 @@ def test_a_ballot_that_who_recovers_would_tip_is_split_by_its_absence(
     said: str, recovering: tuple[int, ...], first: str
 ) -> None:
     assert find_cause(replace(QUIET, verdict=split(said=said), resyncing=recovering)).code == first
+
+
+def test_where_too_few_are_alive_anyhow_no_recovery_is_blamed() -> None:
+    assert codes(replace(QUIET, resyncing=(3,), down=(1, 2))) == ("no-quorum-alive",)
 
 
 def test_a_ballot_that_agreed_waits_for_nobody() -> None:
@@ -320,10 +325,25 @@ def test_certification_is_behind_from_the_height_on_that_holds_ordering_back() -
     assert codes(replace(QUIET, uncertified=32, uncertified_max=None)) == ("unexplained",)
 
 
+def test_where_certificates_are_all_that_is_missing_certification_is_behind() -> None:
+    done = replace(QUIET, is_done=True, uncertified=16, uncertified_max=32)
+
+    assert codes(done) == ("certification-behind",)
+    assert codes(replace(done, uncertified=0)) == ("unexplained",)
+    assert codes(replace(done, behind=(1,))) == ("replica-behind",)
+
+
+def test_a_block_that_takes_as_long_as_a_stall_is_slow_only_beyond_that() -> None:
+    assert codes(replace(QUIET, block_ns=QUIET.stall_after_ns)) == ("unexplained",)
+    assert codes(replace(QUIET, block_ns=QUIET.stall_after_ns + 1)) == ("slow-block",)
+
+
 def test_a_timeout_that_is_just_long_enough_is_too_short() -> None:
     just = QUIET.patience._replace(longest_ns=QUIET.patience.needed_ns)
 
     assert codes(replace(QUIET, patience=just)) == ("timeouts-too-short",)
+    stubborn = replace(QUIET, patience=just, leader_states_output=True, verdict=split(said="baaa"))
+    assert codes(stubborn) == ("timeouts-too-short", "minority-leader")
     assert codes(replace(QUIET, patience=just._replace(longest_ns=just.longest_ns + 1))) == ("unexplained",)
 
 

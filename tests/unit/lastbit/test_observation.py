@@ -8,8 +8,9 @@ from consensus.pbft.messages import Checkpoint, Commit, NewView, Prepare
 from consensus.pbft_classic.messages import Snapshot
 from consensus.protocol import Adopt, Block, Certify, Decide, Halt, Outvoted, Pair, Reply, Resync
 from consensus.quorum import QuorumSystem
-from lastbit.observation import FAILURES_KEPT_MAX, Observation
+from lastbit.observation import Observation
 from lastbit.protocols import PROTOCOLS
+from lastbit.tally import FAILURES_KEPT_MAX
 
 QUORUM = QuorumSystem.equal(4)
 

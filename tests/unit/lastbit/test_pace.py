@@ -43,6 +43,13 @@ def test_a_delay_counts_both_ways() -> None:
     assert delay_ns(to_both) == 17
 
 
+def test_a_line_is_as_slow_as_its_slower_direction() -> None:
+    around = [(1, 2), (2, 3), (3, 1)]  # each of the three hears one other late, and is heard late by one
+    delays = [Delay(extra_ns=7, senders=frozenset({one}), receivers=frozenset({other})) for one, other in around]
+
+    assert delay_ns(Disturbances(delays=tuple(delays))) == 17
+
+
 def test_before_stabilisation_a_message_may_be_late_and_never_later_than_that() -> None:
     late = Disturbances(before_gst=BeforeGst(gst_ns=60, loss=0.0, extra_ns_max=25))
 

@@ -56,7 +56,7 @@ def faults(protocol: str, **keys: Any) -> dict[str, str]:
 
 def test_the_protocols_are_those_that_a_scenario_can_name() -> None:
     assert tuple(PROTOCOLS) == NAMES
-    assert [kind.title for kind in PROTOCOLS.values()] == ["PBFT", "PBFT, ordering first", "Tendermint", "ICP"]
+    assert [kind.title for kind in PROTOCOLS.values()] == ["PBFT", "classic PBFT", "Tendermint", "ICP"]
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_what_a_file_leaves_out_is_what_the_protocol_does(protocol: str, policy:
 @pytest.mark.parametrize(
     ("protocol", "keys", "message"),
     [
-        ("pbft", {"outvoted": "halt"}, 'PBFT bears no "halt"; "stay" or "resync"'),
-        ("pbft-classic", {"policy": "retry"}, 'PBFT, ordering first bears no "retry"; "halt"'),
-        ("pbft-classic", {"policy": "skip"}, 'PBFT, ordering first bears no "skip"; "halt"'),
-        ("tendermint", {"policy": "halt"}, 'Tendermint bears no "halt"; "retry"'),
-        ("tendermint", {"policy": "skip"}, 'Tendermint bears no "skip"; "retry"'),
-        ("tendermint", {"outvoted": "stay"}, 'Tendermint bears no "stay"; "halt" or "resync"'),
-        ("icp", {"policy": "retry"}, 'ICP bears no "retry"; "halt"'),
-        ("icp", {"policy": "skip"}, 'ICP bears no "skip"; "halt"'),
-        ("icp", {"outvoted": "halt"}, 'ICP bears no "halt"; "resync" or "stay"'),
+        ("pbft", {"outvoted": "halt"}, 'pbft bears no "halt"; "stay" or "resync"'),
+        ("pbft-classic", {"policy": "retry"}, 'pbft-classic bears no "retry"; "halt"'),
+        ("pbft-classic", {"policy": "skip"}, 'pbft-classic bears no "skip"; "halt"'),
+        ("tendermint", {"policy": "halt"}, 'tendermint bears no "halt"; "retry"'),
+        ("tendermint", {"policy": "skip"}, 'tendermint bears no "skip"; "retry"'),
+        ("tendermint", {"outvoted": "stay"}, 'tendermint bears no "stay"; "halt" or "resync"'),
+        ("icp", {"policy": "retry"}, 'icp bears no "retry"; "halt"'),
+        ("icp", {"policy": "skip"}, 'icp bears no "skip"; "halt"'),
+        ("icp", {"outvoted": "halt"}, 'icp bears no "halt"; "resync" or "stay"'),
     ],
 )
 def test_what_a_protocol_does_not_bear_is_refused(protocol: str, keys: dict[str, str], message: str) -> None:
@@ -103,16 +103,16 @@ def test_whatever_else_a_protocol_bears_is_taken(protocol: str) -> None:
 
 
 READERS = {
-    "pipeline": "PBFT and PBFT, ordering first",
-    "checkpoint_interval": "PBFT and PBFT, ordering first",
-    "watermark_window": "PBFT and PBFT, ordering first",
-    "digest": "Tendermint",
-    "delta_bound_ms": "ICP",
-    "epsilon_ms": "ICP",
-    "certified_gap_slow": "ICP",
-    "certified_gap_max": "ICP",
-    "cup_gap_max": "ICP",
-    "cup_interval": "ICP",
+    "pipeline": "pbft and pbft-classic",
+    "checkpoint_interval": "pbft and pbft-classic",
+    "watermark_window": "pbft and pbft-classic",
+    "digest": "tendermint",
+    "delta_bound_ms": "icp",
+    "epsilon_ms": "icp",
+    "certified_gap_slow": "icp",
+    "certified_gap_max": "icp",
+    "cup_gap_max": "icp",
+    "cup_interval": "icp",
 }
 VALUES: dict[str, Any] = {key: value for keys in OWN_KEYS.values() for key, value in keys.items()}
 
@@ -127,7 +127,7 @@ def test_a_key_of_another_protocol_is_refused_with_the_names_of_those_that_read_
         return
 
     found = faults(protocol, **given)
-    assert found[f"chain.{key}"] == f"is read by {READERS[key]} alone, and this chain runs {kind.title}"
+    assert found[f"chain.{key}"] == f"is read by {READERS[key]} alone, and this chain runs {kind.name}"
 
 
 @pytest.mark.parametrize("protocol", NAMES)
