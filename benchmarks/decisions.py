@@ -25,7 +25,7 @@ def main() -> None:
         for _ in range(REPEATS):
             for name, prepared in runs.items():
                 ours = timed(prepared)
-                ratios[name].append(ours.seconds / simpy_loop.seconds(ours.messages))
+                ratios[name].append(ours.cpu_s / simpy_loop.seconds(ours.messages))
         for name, found in ratios.items():
             print(
                 f"a decision, {name}, n = {n}: {statistics.median(found):.2f} times the bare SimPy loop for as many "

@@ -42,7 +42,7 @@ def main() -> None:
     for _ in range(REPEATS):
         for run, prepared in runs.items():
             ours = timed(prepared)
-            ratios[run].append(simpy_loop.seconds(ours.messages) / ours.seconds)
+            ratios[run].append(simpy_loop.seconds(ours.messages) / ours.cpu_s)
     for (protocol, latency), found in ratios.items():
         print(
             f"messages a second, {protocol}, n = {REPLICAS}, {latency} delays: {statistics.median(found):.2f} of the "

@@ -21,7 +21,7 @@ def main() -> None:
     for _ in range(REPEATS):
         for n, blocks in BLOCKS.items():
             run = timed(Prepared(scenario(replicas=n, blocks=blocks)))
-            per_message[n].append(run.seconds / run.messages)
+            per_message[n].append(run.cpu_s / run.messages)
     base = statistics.median(per_message[4])
     for n, found in per_message.items():
         ratio = statistics.median(found) / base

@@ -55,10 +55,9 @@ class Replies:
         who = outputs.setdefault(output, [])
         if replica in who:
             return
-        was_believable = self._quorum.has_honest(who)
         who.append(replica)
-        if was_believable or len(outputs) < 2 or not self._quorum.has_honest(who):
-            return
+        if len(outputs) < 2 or self._quorum.has_honest(who[:-1]) or not self._quorum.has_honest(who):
+            return  # mostly all answer alike; and what was believable before is no news
         believable = tuple((each, tuple(sorted(by))) for each, by in outputs.items() if self._quorum.has_honest(by))
         if len(believable) == 2:
             self.conflicts_count += 1

@@ -129,10 +129,13 @@ class IcpOrdering(Machine, ABC):
         """Clause (a) of a round, for as many rounds as can end."""
         begun = self.height
         while True:
-            ended = max((at for at, each in self._rounds.items() if at >= self.height and each.ending), default=None)
-            if ended is None:
+            last: Round | None = None
+            for height, round_ in self._rounds.items():
+                if height >= self.height and round_.notarized and round_.ending is not None:
+                    last = round_ if last is None or height > last.height else last
+            if last is None:
                 break
-            self._end_round(self._rounds[ended])
+            self._end_round(last)
         if self.height > begun:
             self._begin_round()
 
@@ -205,12 +208,13 @@ class IcpOrdering(Machine, ABC):
     def _propose_if_due(self) -> None:
         """Clause (b)."""
         round_ = self._round
-        rank, best = round_.ranking.index(self.id), round_.best_rank
-        if (
-            round_.has_proposed
-            or self._clock.elapsed_ns < self._proposal_delay_ns(rank)
-            or (best is not None and best < rank)
-        ):
+        if round_.has_proposed:
+            return
+        rank = round_.ranking.index(self.id)
+        if self._clock.elapsed_ns < self._proposal_delay_ns(rank):
+            return
+        best = round_.best_rank
+        if best is not None and best < rank:
             return
         if self._parent is None and self.height > 1:
             return  # a catch-up package brought this replica here: others have a parent's certificate
@@ -274,6 +278,8 @@ class IcpOrdering(Machine, ABC):
     # --- notarization shares --------------------------------------------------------------------------------
 
     def _on_notarization_share(self, share: NotarizationShare) -> None:
+        if share.height < self.height:
+            return  # the round has ended: late shares change nothing
         round_ = self._round if share.height == self.height else self._coming_round(share)
         if round_ is None:
             return
@@ -285,9 +291,7 @@ class IcpOrdering(Machine, ABC):
             self._end_rounds()
 
     def _coming_round(self, message: NotarizationShare | Notarization) -> Round | None:
-        """The round of a message that comes early; None if that is over, or so far ahead that something was missed."""
-        if message.height < self.height:
-            return None
+        """The round of a message that is not over; None if it is so far ahead that something was missed."""
         round_ = self._round_of(message.height)
         if round_ is None:
             self._ask_who_is_ahead(message.sender)
@@ -303,7 +307,10 @@ class IcpOrdering(Machine, ABC):
             self._ask_for(round_.height, share.block, ballot.voters(share.block))
 
     def _on_notarization(self, message: Notarization) -> None:
-        round_, certificate = self._coming_round(message), message.certificate
+        certificate = message.certificate
+        if certificate.height < self.height:
+            return
+        round_ = self._coming_round(message)
         if round_ is None or not self._note(certificate):
             return
         if certificate.block not in round_.proposals:
@@ -313,10 +320,11 @@ class IcpOrdering(Machine, ABC):
     # --- finalization ---------------------------------------------------------------------------------------
 
     def _on_finalization_share(self, share: FinalizationShare) -> None:
+        if share.height <= self.decided:
+            return
         round_ = self._rounds.get(share.height) or self._round_of(share.height)
         if round_ is None:
-            if share.height > self.decided:
-                self._ask_who_is_ahead(share.sender)
+            self._ask_who_is_ahead(share.sender)
             return
         ballot = round_.finals
         if ballot.certified is None and ballot.add(share.sender, share.block) and ballot.certified is not None:

@@ -67,12 +67,19 @@ class Round:
     @property
     def best_rank(self) -> int | None:
         """The lowest rank of which there is a block and whose maker is not disqualified."""
-        return min((rank for rank, ids in self.ranks.items() if ids and rank not in self.disqualified), default=None)
+        best: int | None = None
+        for rank, ids in self.ranks.items():
+            if ids and (best is None or rank < best) and rank not in self.disqualified:
+                best = rank
+        return best
 
     @property
     def ending(self) -> Notarized | Finalized | None:
         """The certificate of a notarized block that is here: what ends the round."""
-        return next((each for block, each in self.notarized.items() if block in self.proposals), None)
+        for block, certificate in self.notarized.items():
+            if block in self.proposals:
+                return certificate
+        return None
 
     @property
     def lacking(self) -> dict[BlockId, tuple[int, ...]]:

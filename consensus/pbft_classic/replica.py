@@ -108,7 +108,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
 
     def _emit(self, effect: Effect) -> None:
         if self.halt_at is None:
-            super()._emit(effect)
+            self._effects.append(effect)
 
     def _execute_again(self) -> None:
         self._execute_above(self.executed_height)

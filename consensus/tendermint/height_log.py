@@ -38,7 +38,7 @@ class HeightLog:
     def add_proposal(self, proposal: Proposal) -> bool:
         """Note a proposal; False if it is known, or one too many."""
         known = self.proposals.setdefault(proposal.round, [])
-        if len(known) >= PROPOSALS_MAX or any(each.value == proposal.value for each in known):
+        if known and (len(known) >= PROPOSALS_MAX or any(each.value == proposal.value for each in known)):
             return False
         known.append(proposal)
         self.values.setdefault(proposal.value.id, proposal.value)
@@ -51,7 +51,10 @@ class HeightLog:
 
     def proposal_of(self, round_: int, value: ValueId) -> Proposal | None:
         """The proposal of a value in a round."""
-        return next((each for each in self.proposals.get(round_, ()) if each.value.id == value), None)
+        for proposal in self.proposals.get(round_, ()):
+            if proposal.value.id == value:
+                return proposal
+        return None
 
     def polka(self, round_: int) -> ValueId | None:
         """The value that two thirds prevoted in a round, by the votes seen here."""

@@ -254,8 +254,9 @@ class Voting(Machine, ABC):
         """May this replica vote for a value? Where the output stands in the proposal, not before it was executed."""
         if not self._may_be_valid(value):
             return False
-        outputs = self._log.outputs.get(value.block.digest, {})
-        return self.config.digest == "next-header" or value.digest in outputs.values()
+        if self.config.digest == "next-header":
+            return True
+        return value.digest in self._log.outputs.get(value.block.digest, {}).values()
 
     def _judged_proposal(self) -> Event | None:
         """Lines 22 and 28: this round's proposal, once it can be judged."""
