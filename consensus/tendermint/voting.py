@@ -298,13 +298,12 @@ class Voting(Machine, ABC):
                 self._keep_for_later(vote)
             return
         if round_ == state.round and (votes := self._log.votes.rounds.get(round_)) is not None:
-            # The short way of most votes: their sender's first, and too few yet or for what has its quorum already.
+            # The short way of most votes: their sender's first, and too few yet, or a value has its quorum already.
             ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
-            certified = ballot.certified
-            if vote.sender not in ballot.votes and (
-                not ballot.add(vote.sender, vote.value) or (certified is not None and vote.value == certified)
-            ):
-                return
+            if vote.sender not in ballot.votes:
+                is_told = ballot.certified is not None
+                if not ballot.add(vote.sender, vote.value) or is_told:
+                    return
         if round_ == state.round or self._is_near(round_):
             told = self._log.votes.add(vote, state.round)  # what was counted above is not counted twice
             if told is None:

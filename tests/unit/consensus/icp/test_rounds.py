@@ -136,6 +136,16 @@ def test_the_parents_certificate_in_a_proposal_ends_the_round_before() -> None:
     assert solo.voted(NotarizationShare) == [solo.block(1).id, solo.block(2).id]
 
 
+def test_of_two_rounds_that_can_end_at_once_the_later_one_is_told_to_all_and_ends_both() -> None:
+    solo = IcpSolo()
+    solo.propose()
+    solo.hear(Notarization(0, Notarized(2, solo.block(2).id, (0, 1, 2))))
+    assert solo.protocol.height == 1
+    solo.propose(height=2)
+    assert solo.protocol.height == 3
+    assert [each.certificate.height for each in solo.said(Notarization)] == [2]
+
+
 def test_after_its_end_nobody_notarizes_in_a_round() -> None:
     solo = IcpSolo()
     solo.propose(rank=1)

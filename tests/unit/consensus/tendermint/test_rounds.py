@@ -261,6 +261,22 @@ def test_a_vote_of_a_far_round_that_its_sender_has_left_is_not_kept() -> None:
     assert set(solo.protocol._log.votes.rounds) <= {0, 100}
 
 
+def test_votes_of_far_rounds_end_with_their_height() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0,), None, round_=100)
+    solo.decide(1)
+    solo.prevotes((1,), None, height=2, round_=100)
+    assert solo.protocol.view == 0
+
+
+def test_a_second_vote_for_something_else_is_kept_as_evidence() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0,), solo.value())
+    solo.prevotes((0,), None)
+    named = solo.value().id
+    assert solo.protocol._log.votes.evidence == [(Prevote(0, 1, 0, named), Prevote(0, 1, 0, None))]
+
+
 def test_there_is_no_round_before_the_first() -> None:
     solo = TendermintSolo()
     solo.prevotes((0, 1, 2), None, round_=-1)
