@@ -8,6 +8,7 @@ That a rule fires "for the first time" only is the duty of whoever makes the eve
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ class Transition(NamedTuple):
     output: Output | None
 
 
+@lru_cache(maxsize=256)  # replicas that agree take the same steps
 def apply(state: RoundState, event: Event) -> Transition:
     """What one event makes of a state.
 

@@ -6,7 +6,6 @@ are evidence of equivocation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -58,8 +57,7 @@ def two_thirds(weights: tuple[int, ...]) -> QuorumSystem:
     return QuorumSystem(weights, threshold=2 * sum(weights) // 3 + 1)
 
 
-@dataclass(slots=True)
-class RoundVotes:
+class RoundVotes(msgspec.Struct):
     """The votes of one round.
 
     Attributes:
@@ -70,8 +68,8 @@ class RoundVotes:
 
     prevotes: Ballot[ValueId | None]
     precommits: Ballot[ValueId | None]
-    contradicting: list[Vote] = field(default_factory=list)
-    emitted: list[Threshold] = field(default_factory=list)
+    contradicting: list[Vote] = []  # a new one for each struct
+    emitted: list[Threshold] = []
 
     @classmethod
     def empty(cls, quorum: QuorumSystem) -> RoundVotes:
@@ -106,6 +104,13 @@ class VoteKeeper:
         self.evidence: list[tuple[Vote, ...]] = []
         self.has_commit = False
 
+    def votes_of(self, round_: int) -> RoundVotes:
+        """The votes of a round, of which there may be none yet."""
+        votes = self.rounds.get(round_)
+        if votes is None:
+            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
+        return votes
+
     def add(self, vote: Vote, current_round: int) -> Threshold | None:
         """Count a vote.
 
@@ -113,9 +118,7 @@ class VoteKeeper:
             What the votes of its round amount to with it, unless that was told before. A skip is told each time.
         """
         round_, sender = vote.round, vote.sender
-        votes = self.rounds.get(round_)
-        if votes is None:
-            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
+        votes = self.votes_of(round_)
         ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
         if sender in ballot.votes:
             self._keep(vote, votes, ballot.votes[sender])
