@@ -128,7 +128,7 @@ class Voting(Machine, ABC):
             self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
-            self._log.votes.add(vote, round_)
+            self._log.votes.count(vote)
         self._consider_proposals()
 
     def _feed(self, event: Event) -> None:
@@ -288,7 +288,7 @@ class Voting(Machine, ABC):
     def _vote(self, vote: Vote) -> None:
         self._emit(Broadcast(vote))
         if not self._ballots[vote.__class__].join(self.id, vote.value):
-            self._log.votes.add(vote, vote.round)
+            self._log.votes.count(vote)
 
     def _on_vote(self, vote: Vote) -> None:
         state, round_ = self.round_state, vote.round
@@ -296,16 +296,19 @@ class Voting(Machine, ABC):
             if vote.height >= state.height:  # what is below is decided: late votes change nothing
                 self._keep_for_later(vote)
             return
-        if round_ == state.round or self._is_near(round_):
-            told = self._log.votes.add(vote, state.round)
-            if told is None:
+        if round_ == state.round:
+            if not self._log.votes.count(vote):
                 return
-            is_overtaken = told.tally is Tally.SKIP
-        else:
-            is_overtaken = round_ > state.round and self._far.add(vote)
-        if is_overtaken:
+        elif self._is_overtaken(vote):
             self._feed(RoundSkip(round_))
         self._settle()
+
+    def _is_overtaken(self, vote: Vote) -> bool:
+        """Count a vote of another round; do more than a third speak in it, and is it later than this one?"""
+        if not self._is_near(vote.round):
+            return vote.round > self.round_state.round and self._far.add(vote)
+        told = self._log.votes.add(vote, self.round_state.round)
+        return told is not None and told.tally is Tally.SKIP
 
     # --- timer --------------------------------------------------------------------------------------------
 
