@@ -172,11 +172,12 @@ class Simulation:
         return self.setup.certified_at is None or chain.certified.tip >= self.setup.certified_at(target)
 
     def _progressed(self) -> None:
+        stood_still = self.stalls.is_open
         self.stalls.progress(self.world.now_ns)
         if self._progress is not None:
             self._progress(self.observation.chain.frontier, self.scenario.chain.blocks)
-        if self.is_done:
-            self.world.stop()
+        if stood_still or self.is_done:
+            self.world.stop()  # the next stall is to be looked for sooner than this one would have been given up
 
     # --- what it is made of -------------------------------------------------------------------------------
 
