@@ -248,3 +248,38 @@ def test_a_replica_that_was_cut_off_and_has_not_caught_up_recovers_too_slowly() 
     stalls = stalls_of("tendermint", network=one_by_one, crash=crash, fleet=slow)
 
     assert [stall.cause_code for stall in stalls] == ["recovery-too-slow", "leader-away"]
+
+
+@pytest.mark.parametrize("who", [{"replica": [{"id": 0, "operations_per_second": 100_000}]}, {}])
+def test_a_leader_that_computes_slowly_waits_for_its_own_checkpoint_though_all_others_have_theirs(
+    who: dict[str, Any],
+) -> None:
+    found = stalls_of("pbft-classic", {"checkpoint_interval": 4, "replicas": 6, "stall_after_ms": 400}, **who)
+
+    assert {stall.cause_code for stall in found} == ({"certification-behind"} if who else set())
+    assert all("replica 0, which leads" in stall.cause for stall in found)
+
+
+MOVING = {"partition": [{"groups": [[2]], "from_ms": 500, "until_ms": 2_500, "every_ms": 100}]}
+
+
+@pytest.mark.parametrize("network", [MOVING, {}])
+def test_a_partition_that_moves_is_named_though_a_quorum_is_together_as_the_stall_is_noticed(
+    network: dict[str, Any],
+) -> None:
+    """Five of six are a quorum. Replica 1 is down, and so together are five only while it is the one cut off."""
+    crash = [{"replica": 1, "from_ms": 600, "until_ms": 4_500}]
+    chain = {"replicas": 6, "stall_after_ms": 400}
+    found = stalls_of("tendermint", chain, network=network, crash=crash)
+
+    assert [stall.cause_code for stall in found] == (["partition"] if network else [])
+
+
+def test_a_stall_that_outlasts_its_fault_keeps_the_cause_until_the_end() -> None:
+    down = [{"replica": each, "from_ms": 500, "until_ms": 4_400} for each in (1, 2)]
+    chain = {"protocol": "pbft-classic", "policy": "halt", "stall_after_ms": 400, "give_up_after_ms": 4_000}
+    *_, stall = lastbit.run(
+        scenario(chain | {"blocks": 60}, crash=down, replica=[{"id": 0, "behaviour": "silent"}])
+    ).stalls
+
+    assert (stall.permanent, stall.cause_code) == (True, "no-quorum-alive")
