@@ -46,6 +46,7 @@ class Observation:
         now_ns: tells the simulated time.
         record: takes one record for each height that is closed.
         progressed: called when the chain has moved.
+        caught_up: called when it has not, but everybody has decided all heights.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Observation:
         now_ns: Callable[[], int],
         record: Callable[[dict[str, Any]], None],
         progressed: Callable[[], None],
+        caught_up: Callable[[], None],
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
@@ -78,6 +80,7 @@ class Observation:
         self._now_ns = now_ns
         self._record = record
         self._progressed = progressed
+        self._caught_up = caught_up
         self._closed = 0
         self._last_view = (0, 0)
         self._attempts: dict[int, dict[int, Attempt]] = {}
@@ -279,6 +282,8 @@ class Observation:
             self.checkers.forget(self.chain.forgotten)
         if has_moved or self._closed > before:
             self._progressed()
+        elif self.chain.frontier >= self._blocks:
+            self._caught_up()
 
     @property
     def _settled(self) -> int:
