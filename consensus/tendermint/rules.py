@@ -88,7 +88,7 @@ def _start_round(state: RoundState, event: StartRound) -> Transition:
 def _value_ready(state: RoundState, event: ValueReady) -> Transition:
     if state.step not in (Step.PROPOSE, Step.PREVOTE, Step.PRECOMMIT):
         return _refused(state, "no round is under way")
-    return Transition(state, Propose(state.round, event.value, NO_ROUND))  # line 19: it never had a polka
+    return Transition(state, Propose(state.round, event.value, state.valid_round))  # line 19
 
 
 def _proposal_received(state: RoundState, event: ProposalReceived) -> Transition:
