@@ -80,6 +80,7 @@ def conclude(
         limit=ended.limit,
         protocol=scenario.chain.protocol,
         policy=scenario.chain.policy,
+        outvoted=scenario.chain.outvoted,
         n=simulation.quorum.replicas,
         f=simulation.quorum.faulty_weight_max,
         quorum=simulation.quorum.threshold,

@@ -39,6 +39,7 @@ class Observation:
         quorum: who weighs what.
         honest: the replicas that follow the protocol.
         newcomers: those that will lose their memory.
+        silent: those that never say anything.
         kind: the protocol.
         asked: the clients' block for a height; None past the last one.
         blocks: how many heights there are. Some protocols end a chain with empty blocks, which are none of them.
@@ -55,6 +56,7 @@ class Observation:
         honest: Iterable[int],
         *,
         newcomers: Iterable[int] = (),
+        silent: Iterable[int] = (),
         kind: ProtocolKind,
         blocks: int,
         asked: BlockSource,
@@ -72,6 +74,7 @@ class Observation:
         self.halts: list[Halt] = []
         self.halted_themselves: dict[int, Outvoted] = {}
         self.replies = Replies(quorum)
+        self._mute = set(silent)  # who will never answer anything more
         self._kind = kind
         self._blocks = blocks
         self._compares_later = compares_later
@@ -168,6 +171,7 @@ class Observation:
     def outvoted(self, replica: int, outvoted: Outvoted) -> None:
         if replica in self.honest:
             self.halted_themselves[replica] = outvoted
+            self._mute.add(replica)
             self.chain.halted_itself(replica)
             self._executions.leave(replica)
             self._close_heights(has_moved=False)
@@ -177,6 +181,8 @@ class Observation:
             self.halts.append(halt)
 
     def went_down(self, replica: int, *, for_good: bool = False) -> None:
+        if for_good:
+            self._mute.add(replica)
         if replica in self.honest:
             for attempts in self._attempts.values():
                 for attempt in attempts.values():
@@ -304,9 +310,9 @@ class Observation:
         return [verdict for verdict in judged if verdict is not None]
 
     def _is_settled(self, height: int, verdict: Verdict) -> bool:
-        """Could those who have not answered yet still turn an attempt that was cut?"""
+        """Could those who have not answered yet, and may, still turn an attempt that was cut?"""
         heard = {replica for line in verdict.ballot for replica in line.replicas}
-        missing = self.quorum.total - self.quorum.weight_of(heard)
+        missing = self.quorum.total - self.quorum.weight_of(heard | self._mute)
         later = max(self._attempts[height]) > verdict.view
         return verdict.agreed or later or verdict.ballot[0].weight + missing < self.quorum.threshold or bool(self.halts)
 

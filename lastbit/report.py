@@ -45,12 +45,18 @@ def _what_was_run(result: Result) -> str:
     quorum = f"quorum {result.quorum} of {result.weight}" + (" by weight" if result.weight != result.n else "")
     parts = [
         wording.counted(result.n, "replica"),
-        f"{PROTOCOLS[result.protocol].title}, {quorum}, f = {result.f}, {result.policy}",
+        f"{PROTOCOLS[result.protocol].title}, {quorum}, f = {result.f}{_choices(result)}",
         f"{result.model}, votes on {result.form}",
         result.divergence or "no dial",
         f"seed {result.seed}",
     ]
     return " · ".join(parts)
+
+
+def _choices(result: Result) -> str:
+    """What of policy and outvoted replicas a reader cannot know from the protocol alone."""
+    policy = f", {result.policy}" if len(PROTOCOLS[result.protocol].policies) > 1 else ""
+    return policy + (f", the outvoted {result.outvoted}" if result.outvoted != "stay" else "")
 
 
 def _outcome(result: Result) -> str:
@@ -125,7 +131,8 @@ def _figures(result: Result, layout: Layout) -> Iterator[str]:
         yield layout.row("outvoted", _outvoted(result))
     if result.retries or result.view_changes:
         retries = wording.counted(result.retries, "further attempt")
-        yield layout.row("attempts", f"{retries}, {wording.counted(result.view_changes, 'view change')}")
+        changes = wording.counted(result.view_changes, f"{PROTOCOLS[result.protocol].view} change")
+        yield layout.row("attempts", f"{retries}, {changes}")
     yield layout.row("inference", f"{result.inferences.asked:,} asked, {result.inferences.run:,} run")
     for line in profile_lines.prepared(result.replicas):
         yield layout.row("profile", line)
@@ -192,7 +199,8 @@ def _evidence(result: Result, layout: Layout) -> Iterator[str]:
         yield from _more(layout, len(result.stalls) - len(shown), "stall")
     else:
         for failure in result.failures[:EVENTS_SHOWN_MAX]:
-            label = f"height {failure.height:,}" + (f", view {failure.attempt:,}" if failure.attempt else "")
+            view = PROTOCOLS[result.protocol].view
+            label = f"height {failure.height:,}" + (f", {view} {failure.attempt:,}" if failure.attempt else "")
             answers = wording.counted(len(failure.ballot), "answer")
             what = f"agreement failure at {wording.duration(failure.at_ns)}: {answers}, none with a quorum"
             yield from _event(layout, label, what, failure, failure.silent, failure.first_difference)

@@ -295,6 +295,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         limit: the limit of the scenario that ended the run; None where something else did.
         protocol: such as "pbft".
         policy: what follows a failed attempt.
+        outvoted: what becomes of a replica whose output a quorum contradicts.
         n: number of replicas.
         f: faulty weight tolerated.
         quorum: weight that decides.
@@ -307,7 +308,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         agreement_failures: first attempts that failed. Under `halt` with a pipeline those of heights begun beyond the
             first failure are among them, and not in `rate`.
         retries: further attempts.
-        view_changes: views that began after the first; one whose leader never began it is none.
+        view_changes: views that began after the first; one whose leader never began it is none. In Tendermint rounds
+            after the first of their height; in ICP none, since all ranks belong to one round.
         first_failure_height: height of the first agreement failure; None: there was none.
         failures: the first 100 of them, first attempts or later ones.
         natural_divergence: requests to which honest replicas without marks computed different outputs.
@@ -348,6 +350,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit | None = None
     protocol: str
     policy: str
+    outvoted: str
     n: int
     f: int
     quorum: int

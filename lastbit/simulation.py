@@ -77,6 +77,7 @@ class Simulation:
             self.quorum,
             self.honest,
             newcomers=[crash.replica for crash in crashes_of(scenario) if crash.memory_is_lost],
+            silent=[spec.id for spec in scenario.replicas() if spec.behaviour == "silent"],
             kind=self.kind,
             blocks=scenario.chain.blocks,
             asked=self.source,

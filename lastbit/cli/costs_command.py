@@ -48,7 +48,7 @@ def costs(replicas: tuple[int, ...], protocol: str | None, as_json: bool, quiet:
       lastbit costs --json > costs.json
     """
     from lastbit.costing import measure
-    from lastbit.costing.figures import to_json
+    from lastbit.costing.figures import CostsMeasured
     from lastbit.costing.report import render
     from lastbit.protocols import PROTOCOLS
 
@@ -61,4 +61,4 @@ def costs(replicas: tuple[int, ...], protocol: str | None, as_json: bool, quiet:
             found.append(measure(name, n))
             if progress is not None:
                 progress(len(found), len(runs))
-    give(to_json(found).decode() if as_json else render(found))
+    give(CostsMeasured(costs=tuple(found)).to_json() if as_json else render(found))

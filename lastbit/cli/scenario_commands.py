@@ -68,6 +68,7 @@ def check(scenario: str) -> None:
 @click.option("--result", "of", flag_value="result", help="That of the object that `run --json` prints.")
 @click.option("--audit", "of", flag_value="audit", help="That of `audit --json` and `diff --json`.")
 @click.option("--explain", "of", flag_value="explain", help="That of `explain --json`.")
+@click.option("--costs", "of", flag_value="costs", help="That of `costs --json`.")
 def schema(of: str | None) -> None:
     """Print the JSON schema of a scenario file, for editors and checkers, or of what a command prints with --json.
 
@@ -94,6 +95,10 @@ def _schema(of: str | None) -> dict[str, Any]:
             from lastbit.explaining import findings as explanation
 
             return explanation.json_schema()
+        case "costs":
+            from lastbit.costing import figures
+
+            return figures.json_schema()
         case _:
             from lastbit.scenario import Scenario
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+
+FORMAT = "lastbit.costs/1"
 
 Amount: TypeAlias = int | float
 """Whole, unless blocks differ."""
@@ -96,6 +98,22 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         return all(figure.agrees for figure in figures if isinstance(figure, Figure))
 
 
-def to_json(costs: list[Costs]) -> bytes:
-    """All of them as one JSON array."""
-    return msgspec.json.encode(costs, order="deterministic")
+class CostsMeasured(msgspec.Struct, frozen=True, kw_only=True):
+    """What `lastbit costs` measured.
+
+    Args:
+        format: name and version of this object's shape.
+        costs: for each protocol and number of replicas.
+    """
+
+    format: str = FORMAT
+    costs: tuple[Costs, ...]
+
+    def to_json(self) -> str:
+        """One JSON object; `format` says which kind and version."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the object that `to_json` writes."""
+    return msgspec.json.schema(CostsMeasured)

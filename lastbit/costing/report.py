@@ -65,7 +65,7 @@ def _times(costs: Costs) -> list[str]:
         certified,
         _cell(computing.executions),
         _cell(computing.before_decision),
-        f"{computing.block_ns / 1e3:,.2f} us",
+        f"{computing.block_ns / 1e3:,.2f} µs",
     ]
 
 

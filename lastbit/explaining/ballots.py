@@ -53,12 +53,14 @@ class Ballot:
         attempt: the view or round.
         attempts: all that were executed at the height.
         answers: by falling weight.
+        states: where state carries over what the votes name, which the answers led to; by falling weight.
         drifted: those who answered like others and came to another state: theirs had differed before.
     """
 
     attempt: int
     attempts: tuple[int, ...]
     answers: tuple[Answer, ...]
+    states: tuple[Answer, ...] = ()
     drifted: tuple[int, ...] = ()
 
 
@@ -80,19 +82,23 @@ def ballot_at(trace: Trace, height: int, attempt: int | None, chain: Chain) -> B
         )
     wanted = [each for each in found if each.view == attempt] if attempt is not None else []
     chosen = next(iter([*wanted, *(each for each in found if len(each.said) > 1), *found]))
-    if len(chosen.said) == 1 < len(chosen.ballot):
+    if len(chosen.said) == 1 and _drifted(chosen):
         raise NothingToExplain(
             f"{trace.path}: at height {height:,} all answered alike, and their states had differed before; height "
             f"{_first_of_stretch(trace, height):,} is where that began"
         )
-    answers = tuple(Answer(digest=line.digest, weight=line.weight, replicas=line.replicas) for line in chosen.said)
-    return Ballot(chosen.view, views, answers, _drifted(chosen))
+    states = _answers(chosen.ballot) if chosen.answers else ()
+    return Ballot(chosen.view, views, _answers(chosen.said), states, _drifted(chosen))
+
+
+def _answers(lines: Sequence[_Line]) -> tuple[Answer, ...]:
+    return tuple(Answer(digest=line.digest, weight=line.weight, replicas=line.replicas) for line in lines)
 
 
 def _drifted(attempt: _Attempt) -> tuple[int, ...]:
-    """Of those who answered alike, all but the heaviest that came to one state."""
+    """Of those who answered alike, all but the heaviest that came to one state. Without a state nobody did."""
     drifted: set[int] = set()
-    for line in attempt.said:
+    for line in attempt.answers:
         states = [set(state.replicas) & set(line.replicas) for state in attempt.ballot]
         alike = [who for who in states if who]  # by falling weight, as a ballot is
         drifted.update(*alike[1:])
@@ -125,7 +131,7 @@ def _first_of_stretch(trace: Trace, height: int) -> int:
         found = _read(trace, record)
         if found.height >= height:
             break
-        differs = any(len(attempt.ballot) > 1 for attempt in found.attempts)
+        differs = any(len(attempt.answers) > 1 or _drifted(attempt) for attempt in found.attempts)
         began = found.height if differs and not differed else began
         differed = differs
     return began if differed else height

@@ -134,6 +134,7 @@ class _Explaining:
             quorum=quorum.threshold,
             weight=quorum.total,
             ballot=self._ballot.answers,
+            states=self._ballot.states,
             outcome=outcome,
             said=said,
             pairs=tuple(pairs),
@@ -148,16 +149,23 @@ class _Explaining:
         return f"all replicas {'' if voted_all else 'that answered '}gave the same answer"
 
     def _split(self, computed: int) -> str:
-        answers = self._ballot.answers
-        quorum = self._scenario.quorum_system()
-        heaviest = answers[0]
-        reached = f"none with a quorum of {quorum.threshold} of {quorum.total}"
-        if heaviest.weight >= quorum.threshold:
-            reached = f"{heaviest.digest[:6]}… with a quorum, {heaviest.weight} of {quorum.total}"
-        said = f"{len(answers)} answers, {reached}"
+        answers, states = self._ballot.answers, self._ballot.states
+        if self._ballot.drifted:
+            given = f"{answers[0].digest[:6]}… from {answers[0].weight} of {self._scenario.quorum_system().total}"
+            said = f"votes name {len(states)} states, {self._reached(states[0])}; apart from the state "
+            said += f"{len(answers)} answers, {given}"
+        else:
+            apart = " apart from the state" if states else ""
+            said = f"{len(answers)} answers{apart}, {self._reached(answers[0])}"
         if computed < 2:
             said += "; honest replicas computed one answer, the rest are votes of faulty ones"
         return said
+
+    def _reached(self, heaviest: Answer) -> str:
+        quorum = self._scenario.quorum_system()
+        if heaviest.weight < quorum.threshold:
+            return f"none with a quorum of {quorum.threshold} of {quorum.total}"
+        return f"{heaviest.digest[:6]}… with a quorum, {heaviest.weight} of {quorum.total}"
 
     def _who_computed(self, answer: Answer) -> list[int]:
         return [replica for replica in answer.replicas if replica in self._honest]

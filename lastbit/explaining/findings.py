@@ -82,6 +82,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         requests: of the block.
         quorum, weight: the weight that decides, and all weight.
         ballot: the answers, by falling weight.
+        states: where state carries over what the votes name, which those answers led to; empty where it does not.
         outcome: "same": all replicas gave the same answer. "split": they did not. "not-repeated": they did not, and
             here the model gives other answers than the trace records, so that nothing is explained.
         said: a sentence.
@@ -107,6 +108,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     said: str
     pairs: tuple[PairExplained, ...] = ()
+    states: tuple[Answer, ...] = ()
     drifted: tuple[int, ...] = ()
     answers_lighter: int = 0
     answers_not_computed: int = 0

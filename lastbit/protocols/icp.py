@@ -123,6 +123,7 @@ def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> P
 ICP = ProtocolKind(
     name="icp",
     title="ICP",
+    view="rank",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay"),

@@ -92,6 +92,7 @@ class ProtocolKind:
     Args:
         name: what a scenario calls it.
         title: what people call it.
+        view: its word for one try to agree on a height: "view", "round" or "rank".
         messages: its kinds of message, in a fixed order.
         policies: what may follow a failed attempt; the first by default.
         outvoted: what may become of a replica whose output a quorum contradicts; the first by default.
@@ -112,6 +113,7 @@ class ProtocolKind:
 
     name: str
     title: str
+    view: str
     messages: tuple[str, ...]
     policies: tuple[Policy, ...]
     outvoted: tuple[Outvoted, ...]

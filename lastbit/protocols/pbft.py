@@ -86,6 +86,7 @@ def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> P
 PBFT = ProtocolKind(
     name="pbft",
     title="PBFT",
+    view="view",
     messages=KINDS,
     policies=("halt", "retry", "skip"),
     outvoted=("stay", "resync"),

@@ -88,6 +88,7 @@ def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> P
 PBFT_CLASSIC = ProtocolKind(
     name="pbft-classic",
     title="classic PBFT",
+    view="view",
     messages=KINDS,
     policies=("halt",),
     outvoted=("resync", "stay", "halt"),

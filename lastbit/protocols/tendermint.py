@@ -91,6 +91,7 @@ def _patience(chain: Chain, timing: Timing, delay_ns: int, compute_ns: int) -> P
 TENDERMINT = ProtocolKind(
     name="tendermint",
     title="Tendermint",
+    view="round",
     messages=KINDS,
     policies=("retry",),
     outvoted=("halt", "resync"),

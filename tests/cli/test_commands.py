@@ -120,6 +120,7 @@ def test_the_schemas_are_json() -> None:
         ("--result", "Result", "trace_digest"),
         ("--audit", "Audit", "knobs"),
         ("--explain", "Explanation", "pairs"),
+        ("--costs", "CostsMeasured", "costs"),
     ):
         keys = json.loads(typed("schema", option).stdout)["$defs"][name]["properties"]
         assert {key, "format"} <= keys.keys()

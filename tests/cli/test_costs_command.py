@@ -20,7 +20,9 @@ def test_a_row_for_each_number_of_replicas(typed: Typed) -> None:
 def test_json_holds_what_was_measured_beside_the_closed_form(typed: Typed) -> None:
     code, out, _ = typed("costs", "--replicas", "4", "--json")
     assert code == 0
-    found = {each["protocol"]: each for each in json.loads(out)}
+    printed = json.loads(out)
+    assert printed["format"] == "lastbit.costs/1"
+    found = {each["protocol"]: each for each in printed["costs"]}
     assert list(found) == ["pbft", "pbft-classic", "tendermint", "icp"]
     assert found["icp"]["delays"]["next_block"] == {"measured": 2, "closed_form": 2}
 

@@ -25,6 +25,7 @@ RESULT = Result(
     interrupted=False,
     protocol="pbft",
     policy="halt",
+    outvoted="stay",
     n=4,
     f=1,
     quorum=3,

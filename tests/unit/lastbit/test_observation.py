@@ -22,6 +22,7 @@ class Watched:
         self,
         honest: range | tuple[int, ...] = range(4),
         *,
+        silent: tuple[int, ...] = (),
         now_ns: int = 10**6,
         blocks: int = 10**6,
         protocol: str = "pbft",
@@ -31,6 +32,7 @@ class Watched:
         self.observation = Observation(
             QUORUM,
             honest,
+            silent=silent,
             kind=PROTOCOLS[protocol],
             blocks=blocks,
             asked=lambda height: Block(height, (height - 1,)),
@@ -206,6 +208,26 @@ def test_an_attempt_cut_by_the_end_counts_only_where_no_missing_vote_could_turn_
     assert open_still.observation.tally.trials == 0
     assert settled.observation.tally.first_attempt_failures == 1
     assert open_still.records[0]["open"] is True
+
+
+def test_who_will_never_answer_cannot_turn_an_attempt_that_was_cut() -> None:
+    outvoted, down, silent = Watched(), Watched(), Watched((0, 1, 2), silent=(3,))
+    outvoted.observation.outvoted(3, Outvoted(1, 0))
+    down.observation.went_down(3, for_good=True)
+    for watched in (outvoted, down, silent):
+        watched.execute(1, "aab.")
+        watched.observation.end()
+
+    assert [each.observation.tally.first_attempt_failures for each in (outvoted, down, silent)] == [1, 1, 1]
+
+
+def test_who_is_down_for_a_while_may_turn_an_attempt_that_was_cut() -> None:
+    watched = Watched()
+    watched.observation.went_down(3)
+    watched.execute(1, "aab.")
+    watched.observation.end()
+
+    assert watched.observation.tally.trials == 0
 
 
 def test_replicas_that_halted_have_settled_what_they_halted_on() -> None:

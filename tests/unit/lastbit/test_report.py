@@ -67,6 +67,7 @@ def a_result(**changes: Any) -> Result:
         interrupted=False,
         protocol="pbft",
         policy="halt",
+        outvoted="stay",
         n=4,
         f=1,
         quorum=3,
@@ -288,3 +289,32 @@ def report_row(result: Result, label: str) -> str | None:
     """What a report says under a label; None where it has no such row."""
     rows = [line.strip() for line in str(render(result)).splitlines()]
     return next((row[len(label) :].strip() for row in rows if row.startswith(f"{label}  ")), None)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "policy", "outvoted", "said"),
+    [
+        ("pbft", "retry", "stay", "f = 1, retry · "),
+        ("pbft", "retry", "resync", "f = 1, retry, the outvoted resync · "),
+        ("pbft-classic", "halt", "resync", "f = 1, the outvoted resync · "),
+        ("tendermint", "retry", "halt", "f = 1, the outvoted halt · "),
+        ("icp", "halt", "stay", "f = 1 · "),
+    ],
+)
+def test_the_policy_is_told_where_there_is_a_choice_and_the_outvoted_where_they_do_not_stay(
+    protocol: str, policy: str, outvoted: str, said: str
+) -> None:
+    first = str(render(a_result(protocol=protocol, policy=policy, outvoted=outvoted))).splitlines()[0]
+    assert said in first
+
+
+def test_each_protocol_has_its_own_word_for_a_try() -> None:
+    failure = Failure(height=7, attempt=2, at_ns=5, block="b" * 64, ballot=BALLOT, silent=())
+    told = [
+        str(render(a_result(protocol=protocol, stalls=(), failures=(failure,), view_changes=1)))
+        for protocol in ("pbft", "tendermint")
+    ]
+
+    for word, report in zip(("view", "round"), told, strict=True):
+        assert f"  height 7, {word} 2   agreement failure" in report
+        assert f"0 further attempts, 1 {word} change\n" in report

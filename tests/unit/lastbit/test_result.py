@@ -74,6 +74,7 @@ def a_result(**changes: Any) -> Result:
         interrupted=False,
         protocol="pbft",
         policy="halt",
+        outvoted="stay",
         n=4,
         f=1,
         quorum=3,

@@ -172,6 +172,8 @@ def test_an_answer_that_only_a_liar_voted_for_is_in_no_pair(ran: Callable[..., P
     assert found.pairs == ()
     assert (found.answers_lighter, found.answers_not_computed) == (0, 1)
     assert "honest replicas computed one answer" in found.said
+    assert found.drifted == ()  # the liar stands in two lines, and yet there is no state that could have differed
+    assert "had differed" not in str(render(found))
 
 
 def test_answers_that_come_out_otherwise_here_are_not_explained(of_threads: Path, tmp_path: Path) -> None:
@@ -272,6 +274,9 @@ def test_of_answers_that_split_a_height_those_whose_state_had_differed_before_ar
 
     assert [answer.replicas for answer in found.ballot] == [(0, 1, 2), (3,)]
     assert found.drifted == (1,)
+    assert [state.replicas for state in found.states] == [(0, 2), (1,), (3,)]
+    assert found.said.startswith("votes name 3 states, none with a quorum of 3 of 4; apart from the state 2 answers, ")
+    assert found.said.endswith("… from 3 of 4")
     assert "  the state of replica 1 had differed before\n" in str(render(found))
     assert "the dial marked request 518 and changed the answer of replica 3" in found.pairs[0].cause.said
 
@@ -280,7 +285,15 @@ def test_where_the_first_drifts_no_state_had_differed_before(drifted: Path) -> N
     found = explain(drifted, 191)
 
     assert found.drifted == ()
+    assert found.said.startswith("2 answers apart from the state, ")
+    assert found.said.endswith("… with a quorum, 3 of 4")
     assert "had differed" not in str(render(found))
+
+
+def test_what_a_faulty_replica_votes_is_no_state_that_differs(ran: Callable[..., Path]) -> None:
+    found = explain(ran(scenario(state={}, replica=[{"id": 3, "behaviour": "equivocating-voter"}])), 1)
+
+    assert (found.outcome, found.drifted) == ("same", ())
 
 
 def test_where_only_states_differ_the_height_where_that_began_is_named(drifted: Path) -> None:
