@@ -84,9 +84,8 @@ class Voting(Machine, ABC):
         self.state: ValueId = GENESIS
         self.round_state = RoundState(height=0)
         self._log = HeightLog(0, VoteKeeper(config.quorum))
-        self._ballots: dict[
-            type, Ballot[ValueId | None]
-        ] = {}  # of the round under way; none: this replica is not voting
+        # By kind of vote, of the round under way; none while this replica is not voting.
+        self._ballots: dict[type, Ballot[ValueId | None]] = {}
         self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
         self._executing: set[tuple[bytes, int]] = set()
         self._has_prevotes = False  # the timeout of line 35 was scheduled in this round
