@@ -70,6 +70,17 @@ def test_a_package_counts_when_its_height_is_certified_here() -> None:
     assert solo.protocol._catch_up.height == 4
 
 
+def test_a_package_ahead_of_what_is_certified_here_waits_while_that_goes_on() -> None:
+    solo = certified(3, cup_interval=4)
+    solo.package(8, "same", solo.others)
+    for height in range(4, 9):
+        solo.pass_round(height)
+        solo.executed(height)
+        assert solo.protocol._catch_up.height == 0
+        solo.certify(height, "same", solo.others)
+    assert (solo.protocol._catch_up.height, solo.of(Resync)) == (8, [])
+
+
 def test_who_has_missed_what_nobody_keeps_adopts_a_package_and_its_state() -> None:
     solo = certified(1, cup_interval=4)
     effects = [effect for effect in solo.hear(package(solo, 8)) if isinstance(effect, Adopt | Resync | Execute)]
@@ -105,6 +116,14 @@ def test_who_is_a_whole_interval_behind_in_executing_takes_the_state_over() -> N
     solo.package(4, "same", solo.others)
     assert solo.of(Resync) == [Resync(4, output("same"))]
     assert solo.of(Execute)[-1] == Execute(solo.block(5).content, 0)
+
+
+def test_who_is_sent_a_package_and_is_a_whole_interval_behind_in_executing_takes_the_state_over() -> None:
+    solo = IcpSolo(cup_interval=4)
+    for height in range(1, 6):
+        solo.pass_round(height)
+    solo.hear(package(solo, 4))
+    assert solo.of(Resync) == [Resync(4, output("same"))]
 
 
 def test_who_asks_is_sent_final_blocks_and_certificates_with_what_proves_them() -> None:

@@ -7,7 +7,7 @@ from support.icp_cluster import IcpCluster, icp
 from support.icp_solo import IcpSolo
 
 from consensus.icp.messages import CertificationShare, CertifiedOutput, Status, Sync
-from consensus.protocol import Block, Certify, Execute, Resync
+from consensus.protocol import Block, Certify, Execute, Resync, Send
 
 
 def drifting(*replicas: int, at: int = 2) -> object:
@@ -128,6 +128,8 @@ def test_who_certification_leaves_behind_asks_one_of_the_others_in_each_round() 
         solo.pass_round(height)
     asked = solo.said(Status)
     assert [(status.decided, status.certified) for status in asked] == [(height, 0) for height in (4, 5, 6)]
+    receivers = [effect.receiver for effect in solo.of(Send) if isinstance(effect.message, Status)]
+    assert sorted(receivers) == solo.others, "each in turn"
 
 
 def test_a_drifting_replica_resyncs_and_agrees_from_there_on() -> None:

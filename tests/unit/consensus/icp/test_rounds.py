@@ -309,6 +309,24 @@ def test_after_a_timeout_without_an_end_everybody_is_asked() -> None:
     assert solo.said(Status) == [Status(solo.id, 1, 0, 0, 0)] * 2
 
 
+def test_the_ages_at_which_everybody_is_asked_double_until_they_are_far_enough_apart() -> None:
+    solo = IcpSolo(timeout_ns=3 * UNIT, timeout_max_ns=12 * UNIT)
+    ages = []
+    for age in range(1, 41):
+        before = len(solo.said(Status))
+        solo.wait_until(age * UNIT)
+        ages += [age] * (len(solo.said(Status)) - before)
+    assert ages == [3, 6, 12, 24, 36]
+
+
+def test_those_who_voted_for_a_block_are_asked_for_it_in_turn() -> None:
+    solo = IcpSolo()
+    solo.notarize(solo.block(1), solo.others[:2])
+    solo.wait_until(3 * UNIT)
+    asked = [effect.receiver for effect in solo.of(Send) if isinstance(effect.message, BlockRequest)]
+    assert set(asked) == set(solo.others[:2])
+
+
 def test_past_the_last_block_rounds_go_on_only_until_it_is_final() -> None:
     config = IcpSolo().config
     solo = IcpSolo(rank=config.ranking(1).index(config.block_maker(2, 0)), blocks=1)

@@ -55,6 +55,7 @@ def test_heights_without_finality_delay_later_ranks_by_half_and_never_rank_0() -
     assert config.notary_delay_ns(2, finality_gap=10, backlog=0) == config.notary_delay_ns(
         2, finality_gap=70, backlog=0
     )
+    assert config.notary_delay_ns(2, finality_gap=10, backlog=0) == 2 * UNIT * 3**10 // 2**10
     assert config.notary_delay_ns(0, finality_gap=9, backlog=0) == 0
 
 
@@ -75,6 +76,20 @@ def test_at_the_gap_nothing_is_notarized_until_certification_goes_on() -> None:
     solo.propose(6)
     solo.wait_until(20 * UNIT)
     assert shares_at(solo, 6) == 0
+    solo.certify(1, "same", solo.others)
+    assert shares_at(solo, 6) == 1
+
+
+def test_the_gap_is_counted_from_what_is_notarized_though_nothing_is_final() -> None:
+    solo = IcpSolo(certified_gap_slow=4, certified_gap_max=5)
+    for height in range(1, 6):
+        solo.propose(height)
+        solo.notarize(solo.block(height), solo.others)
+    assert (solo.protocol.height, solo.protocol.decided) == (6, 0)
+    solo.propose(6)
+    solo.wait_until(20 * UNIT)
+    assert shares_at(solo, 6) == 0
+    solo.finalize(solo.block(5), solo.others)
     solo.certify(1, "same", solo.others)
     assert shares_at(solo, 6) == 1
 

@@ -135,6 +135,17 @@ def test_a_flood_of_votes_for_far_views_is_bounded_for_each_sender_and_does_not_
     assert {sender: len(votes) for sender, votes in kept.items()} == {0: 3 * solo.config.watermark_window, 1: 1, 2: 1}
 
 
+def test_votes_of_views_that_are_left_make_room_for_those_of_the_next() -> None:
+    solo = Solo()
+    for height in range(1, 9):
+        for _ in range(3):
+            solo.commits((0,), height, view=1)
+    solo.hear(solo.view_change(1, 2), solo.view_change(2, 2))
+    assert solo.protocol.view == 2
+    solo.commits((0,), 1, view=2)
+    assert solo.protocol._early._kept == {0: [Commit(0, 2, 1, solo.pair(1))]}
+
+
 def test_votes_beyond_the_watermarks_leave_no_trace() -> None:
     solo = Solo()
     fresh = Solo()

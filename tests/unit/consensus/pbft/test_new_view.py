@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.solo import Solo
 
-from consensus.pbft.messages import GENESIS, Commit, Prepare, Sync, ViewChange
+from consensus.pbft.messages import GENESIS, Commit, NewView, Prepare, Sync, ViewChange
 from consensus.pbft.new_view import Policy, Reproposal, begins_view, plan_new_view
 from consensus.protocol import Adopt, Block, Execute, Halt
 
@@ -67,6 +67,19 @@ def test_one_sender_twice_is_no_quorum() -> None:
     assert not begins_view(1, changes, solo.config.quorum, 8)
 
 
+def test_who_asks_for_a_later_view_does_not_help_to_begin_this_one() -> None:
+    solo = Solo(replica=1)
+    changes = (solo.view_change(0), solo.view_change(2, 2), solo.view_change(3))
+    assert not begins_view(1, changes, solo.config.quorum, 8)
+    solo.timeout()
+    solo.timeout()
+    solo.hear(*changes[:2])
+    assert solo.said(NewView) == []
+    solo.hear(changes[2])
+    (begun,) = solo.said(NewView)
+    assert [change.sender for change in begun.view_changes] == [0, 1, 3]
+
+
 def test_only_the_leader_of_a_view_begins_it() -> None:
     solo = Solo()
     message = solo.new_view(*(solo.view_change(sender) for sender in (0, 1, 2)))
@@ -92,6 +105,19 @@ def test_the_policy_acts_on_what_was_given_up_and_not_on_what_was_merely_interru
     changes = tuple(solo.view_change(sender, started=started, abandoned=(1,)) for sender in (0, 1, 2))
     plan = plan_new_view(changes, solo.config.quorum, policy, solo.source)
     assert (plan.reproposals, plan.halt_at) == (reproposed, halt_at)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_nothing_is_proposed_again_up_to_the_latest_stable_checkpoint_that_one_of_them_knows(order: int) -> None:
+    solo = Solo()
+    started = (solo.block(4), solo.block(5))
+    changes = (
+        solo.view_change(0, stable=solo.stable(4), decided=4, started=started[1:]),
+        solo.view_change(1, prepared=(solo.certificate(3),), started=started),
+        solo.view_change(2, started=started),
+    )
+    plan = plan_new_view(changes[::order], solo.config.quorum, "retry", solo.source)
+    assert (plan.stable, plan.reproposals) == (solo.stable(4), (Reproposal(solo.block(5), None),))
 
 
 def test_a_faulty_replica_that_never_led_cannot_begin_a_height_with_a_block_of_its_choice() -> None:
@@ -211,6 +237,16 @@ def test_a_halted_replica_votes_below_the_height_it_halted_at_and_not_from_there
     solo.propose(2, view=1)
     solo.propose(3, view=1)
     assert [execute.block.height for execute in solo.of(Execute)] == [1]
+
+
+def test_of_two_heights_given_up_in_two_views_the_lower_one_halts() -> None:
+    solo = Solo(policy="halt", pipeline=4)
+    for view, height in ((1, 2), (2, 1), (3, 2)):
+        started = tuple(solo.block(at) for at in range(1, height + 1))
+        changes = (solo.view_change(sender, view, started=started, abandoned=(height,)) for sender in (0, 1, 2))
+        solo.hear(solo.new_view(*changes))
+    assert [halt.height for halt in solo.of(Halt)] == [2, 1]
+    assert solo.protocol.halt_at == 1
 
 
 def test_the_first_view_has_nothing_behind_it() -> None:

@@ -284,3 +284,22 @@ def test_a_decision_is_told_once_however_often_its_votes_arrive() -> None:
     solo.decide(1)
     solo.hear(Sync(0, 0, None, (solo.decision(1),), None, ()))
     assert len(solo.of(Decide)) == 1
+
+
+def test_who_asks_for_a_view_that_has_begun_is_told_how_it_began() -> None:
+    solo = Solo()
+    begun = solo.new_view(*(solo.view_change(sender) for sender in (0, 1, 2)))
+    solo.hear(begun)
+    solo.hear(solo.view_change(0, 1))
+    (sync,) = solo.said(Sync)
+    assert (sync.view, sync.new_view) == (1, begun)
+
+
+def test_a_decision_that_comes_between_two_views_leaves_the_timer_alone() -> None:
+    solo = Solo()
+    solo.timeout()
+    solo.timeout()
+    said = solo.hear(Sync(0, 0, None, (solo.decision(1),), None, ()))
+    assert [type(effect) for effect in said] == [Decide]
+    solo.timeout()
+    assert solo.of(SetTimer)[-1] == SetTimer(2 * solo.config.timeout_ns)

@@ -119,6 +119,8 @@ def test_a_replica_that_hears_of_a_far_checkpoint_asks_one_who_is_there_and_adop
     assert solo.said(SyncRequest) == [], "one replica may be faulty"
     solo.checkpoints((1,), 8)
     assert len(solo.said(SyncRequest)) == 1
+    solo.checkpoints((2,), 8)
+    assert len(solo.said(SyncRequest)) == 1, "one more tells nothing new"
     solo.hear(Sync(0, 0, solo.stable(8), (solo.decision(9),), None, ()))
     assert [adopt.height for adopt in solo.of(Adopt)] == [8]
     assert solo.protocol.decided == 9

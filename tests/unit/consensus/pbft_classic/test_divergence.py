@@ -10,7 +10,7 @@ from support.pbft_classic_cluster import PbftClassicCluster, pbft_classic
 from support.pbft_classic_solo import PbftClassicSolo
 
 from consensus.pbft.messages import Checkpoint, PrePrepare, Sync
-from consensus.protocol import Adopt, Block, Certify, Decide, Execute, Outvoted, Resync
+from consensus.protocol import Adopt, Block, CancelTimer, Certify, Decide, Execute, Outvoted, Resync, SetTimer
 
 
 def drifted(*replicas: int, at: int = 6) -> Callable[[int, Block, int], bytes]:
@@ -63,6 +63,7 @@ def test_a_replica_that_halts_says_so_and_takes_no_further_part() -> None:
     solo = outvoted_at_4("halt")
     assert solo.of(Outvoted) == [Outvoted(4, 0)]
     assert solo.protocol.halt_at == 4
+    assert [type(effect) for effect in solo.effects if isinstance(effect, SetTimer | CancelTimer)][-1] is CancelTimer
     said = len(solo.effects)
     solo.executed(6)
     solo.order(7)

@@ -39,6 +39,19 @@ def test_of_two_certificates_the_later_view_s_binds_since_the_earlier_was_not_de
         assert [vote.block for vote in leader.said(Prepare)] == [leader[1].digest]
 
 
+def test_nothing_is_proposed_again_up_to_the_latest_stable_checkpoint_that_one_of_them_knows() -> None:
+    solo = PbftClassicSolo()
+    bound = {"prepared": (solo.certificate(4), solo.certificate(5))}
+    solo.hear(
+        solo.new_view(
+            solo.view_change(0, stable=solo.stable(4), decided=4),
+            solo.view_change(1, **bound),
+            solo.view_change(2, **bound),
+        )
+    )
+    assert [vote.height for vote in solo.said(Prepare)] == [5]
+
+
 def test_the_leader_of_a_new_view_sends_no_prepare_for_what_the_view_begins_with() -> None:
     leader = PbftClassicSolo(replica=1)
     leader.hear(*(leader.view_change(sender, prepared=(leader.certificate(1),)) for sender in (0, 2, 3)))

@@ -118,6 +118,23 @@ def test_a_valid_value_and_its_polka_outlast_their_round_however_long_it_was_ago
     ]
 
 
+def test_a_valid_value_that_is_not_locked_outlasts_its_round_too() -> None:
+    """Its polka is whole only after this replica has precommitted nil."""
+    solo = TendermintSolo(replica=3, n=13)
+    solo.accept()
+    solo.prevotes((0, 1, 2, 4, 5, 6, 7), solo.value())
+    solo.prevotes((12,), None)
+    solo.timeout()
+    solo.prevotes((8,), solo.value())
+    assert (solo.protocol.round_state.locked_value, solo.protocol.round_state.valid_value) == (None, solo.value().id)
+    for round_ in range(16):
+        solo.precommits((0, 1, 2, 4, 5, 6, 7, 8, 9), None, round_=round_)
+        solo.timeout()
+    assert [(each.round, each.value, each.valid_round, each.polka) for each in solo.said(Proposal)] == [
+        (round_, solo.value(), 0, (0, 1, 2, 3, 4, 5, 6, 7, 8)) for round_ in (3, 16)
+    ]
+
+
 class TwoFaced(Behaviour):
     """Prevotes for the value towards replica 3 and nil towards all others, in the first round; then falls silent."""
 
@@ -192,6 +209,18 @@ def test_prevotes_that_disagree_are_waited_for_and_then_precommitted_nil() -> No
     assert solo.voted(Precommit) == [(1, 0, None)]
 
 
+def test_prevotes_that_disagree_are_waited_for_in_each_round_and_not_before_two_thirds_are_there() -> None:
+    solo = TendermintSolo()
+    for round_ in (0, 1):
+        solo.accept(round_=round_)
+        solo.timeout()
+        assert (1, round_, None) not in solo.voted(Precommit)
+        solo.prevotes((0, 1), None, round_=round_)
+        solo.timeout()
+        assert solo.voted(Precommit)[-1] == (1, round_, None)
+        next_round(solo, round_)
+
+
 def test_a_polka_on_nil_is_precommitted_without_waiting() -> None:
     solo = TendermintSolo()
     solo.accept()
@@ -238,6 +267,22 @@ def test_more_than_a_third_in_a_later_round_take_a_replica_there(round_: int) ->
     solo.prevotes((1,), None, round_=round_)
     solo.timeout()
     assert solo.voted(Precommit) == [(1, round_, None)], "with this replica's own and the one that came before"
+
+
+@pytest.mark.parametrize("round_", [1, 1_000])
+@pytest.mark.parametrize("weights", [(1, 1, 1), (2, 1, 3)])
+def test_exactly_a_third_in_a_later_round_takes_nobody_there(weights: tuple[int, ...], round_: int) -> None:
+    solo = TendermintSolo(replica=2, weights=weights)
+    solo.prevotes((0,), None, round_=round_)
+    assert solo.protocol.view == 0
+
+
+def test_votes_of_a_round_that_was_far_count_with_those_that_come_when_it_is_near() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0,), None, round_=ROUNDS_AHEAD + 1)
+    next_round(solo, 0)
+    solo.prevotes((1,), None, round_=ROUNDS_AHEAD + 1)
+    assert solo.protocol.view == ROUNDS_AHEAD + 1
 
 
 def test_one_replica_in_far_rounds_drags_nobody_and_fills_no_memory() -> None:
