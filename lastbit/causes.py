@@ -20,9 +20,10 @@ The first question that answers "yes" names the cause; the others that do are to
 13. `faulty-leader`: is the leader of the last view faulty?
 14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
     and has halted itself, `recovery-too-slow` where it is still recovering.)
-15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall?
-16. None of these: 1 and 3 again, of all the time since the last progress, for a fault may be over whose end the
-    replicas have not found yet, or come and go.
+15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall; or are those
+    without whom there is no quorum, or the leader that has to state its output, still computing?
+16. None of these: 1, 3 and 6 again, of all the time since the last progress, for a fault may be over whose end the
+    replicas have not found yet, or come and go; and `no-quorum-alive` where the honest alone are none.
 17. `messages-lost`: has the network lost messages since the last progress, so that votes may be missing?
 18. `unexplained`: none of these.
 
@@ -73,6 +74,7 @@ class Facts:
         reach_changes: that differs from whom it reaches now.
         down_since: the replicas that were down at any time since the last progress.
         reach_since: whom each replica has reached all the time since.
+        split_since: on the last attempt at the height that split; None where none did.
         verdict: on the attempt that tells most: the last one at the height that did not come, or, where outputs are
             compared later, at the first whose output nobody certified; None where no honest replica executed.
         height: that did not come.
@@ -83,6 +85,8 @@ class Facts:
         delay_ns: the delay within which a quorum hear each other now.
         compute_ns: the time within which a quorum compute a block.
         patience: how long the protocol waits, and must with those.
+        computing_ns: how long each honest live replica has to compute yet; those who have nothing to are left out, and
+            all where nobody computes before it votes.
         block_ns: how long a block takes with those.
         stall_after_ns: standing still for longer is a stall.
         leaders: who led the last view of each live replica, and their behaviour.
@@ -108,6 +112,7 @@ class Facts:
     reach_changes: bool
     down_since: tuple[int, ...]
     reach_since: Mapping[int, frozenset[int]]
+    split_since: Verdict | None
     verdict: Verdict | None
     height: int
     liar: int | None
@@ -117,6 +122,7 @@ class Facts:
     delay_ns: int
     compute_ns: int
     patience: Patience
+    computing_ns: Mapping[int, int]
     block_ns: int
     stall_after_ns: int
     leaders: Mapping[int, str]
@@ -129,8 +135,10 @@ class Facts:
     is_of_all_the_stall: bool = False
 
     def of_all_the_stall(self) -> Facts:
-        """The same, where who is down and who reaches whom is said of all the time since the last progress."""
-        return replace(self, down=self.down_since, reach=self.reach_since, is_of_all_the_stall=True)
+        """The same, said of all the time since the last progress: who is down, who reaches whom, and what split."""
+        return replace(
+            self, down=self.down_since, reach=self.reach_since, verdict=self.split_since, is_of_all_the_stall=True
+        )
 
     @property
     def speaking(self) -> frozenset[int]:
@@ -189,6 +197,17 @@ def _no_quorum_alive(facts: Facts) -> Cause | None:
     return Cause(
         "no-quorum-alive",
         f"no quorum alive{lasting}: {alive} of {quorum.total} speak, {quorum.threshold} are needed ({', '.join(who)})",
+    )
+
+
+def _no_honest_quorum(facts: Facts) -> Cause | None:
+    """Who is faulty may speak, and yet bring nothing on."""
+    weight, threshold = facts.quorum.weight_of(facts.honest_up), facts.quorum.threshold
+    if weight >= threshold:
+        return None
+    return Cause(
+        "no-quorum-alive",
+        f"no quorum alive without those that are faulty: the honest who are up weigh {weight}; {threshold} are needed",
     )
 
 
@@ -385,13 +404,29 @@ def _leader_away(facts: Facts) -> Cause | None:
 
 
 def _slow_block(facts: Facts) -> Cause | None:
-    if facts.block_ns <= facts.stall_after_ns:
-        return None
-    return Cause(
-        "slow-block",
-        f"with delays of {facts.delay_ns / 1e6:g} ms and {facts.compute_ns / 1e6:.3g} ms to compute, a block takes "
-        f"{facts.block_ns / 1e6:.6g} ms, and standing still for {facts.stall_after_ns / 1e6:g} ms counts as a stall",
-    )
+    if facts.block_ns > facts.stall_after_ns:
+        return Cause(
+            "slow-block",
+            f"with delays of {facts.delay_ns / 1e6:g} ms and {facts.compute_ns / 1e6:.3g} ms to compute, a block "
+            f"takes {facts.block_ns / 1e6:.6g} ms, and standing still for {facts.stall_after_ns / 1e6:g} ms counts as "
+            "a stall",
+        )
+    computing = facts.computing_ns
+    leading = sorted(facts.leaders.keys() & computing.keys()) if facts.leader_states_output else []
+    if leading:
+        return Cause(
+            "slow-block",
+            f"replica {leading[0]}, which leads, is still computing, for another {computing[leading[0]] / 1e6:.6g} ms",
+        )
+    left, threshold = facts.weight_together(facts.ready - computing.keys()), facts.quorum.threshold
+    if left < threshold <= facts.weight_together(facts.ready):
+        be = "is" if len(computing) == 1 else "are"
+        return Cause(
+            "slow-block",
+            f"{_replicas(computing.keys())} {be} still computing, for up to {max(computing.values()) / 1e6:.6g} ms "
+            f"more, and the rest weigh {left}; {threshold} are needed",
+        )
+    return None
 
 
 def _messages_lost(facts: Facts) -> Cause | None:
@@ -425,4 +460,4 @@ _QUESTIONS = (
     _leader_away,
     _slow_block,
 )
-_OF_ALL_THE_STALL = (_no_quorum_alive, _partition)
+_OF_ALL_THE_STALL = (_no_quorum_alive, _partition, _split_ballot, _no_honest_quorum)
