@@ -1,11 +1,11 @@
-"""The facts of a stall, gathered from all that stands outside of protocols; `causes` says what they amount to."""
+"""Gathers the facts of a stall from all that stands outside of protocols; `causes` says what they amount to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from lastbit.attempts import Verdict
-from lastbit.causes import Facts, find_cause
+from lastbit.causes import find_cause
 from lastbit.conditions import crashes_of, disturbances_of, partitions_of
 from lastbit.executor import Executor
 from lastbit.observation import Observation
@@ -14,6 +14,7 @@ from lastbit.protocols import Setup
 from lastbit.protocols.kind import ConsensusReplica
 from lastbit.reach import reach_during, sides_of
 from lastbit.scenario import Scenario
+from lastbit.stall_facts import Facts
 from lastbit.stall_watch import StallSeen
 from lastbit.timing import Timing
 

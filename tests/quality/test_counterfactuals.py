@@ -135,6 +135,10 @@ def test_a_split_that_a_recovery_would_tip_is_named_for_the_recovery() -> None:
     assert {stall.contributing for stall in stalls} == {("split-ballot",)}
 
 
+def test_slow_executors_hold_no_block_up_where_nobody_computes_before_it_votes() -> None:
+    assert {stall.contributing for stall in as_told("certification-behind").stalls} == {()}
+
+
 def test_answers_that_differ_come_before_a_network_that_loses_messages() -> None:
     stall = first_stall({"policy": "halt"}, divergence={"rate": 1.0}, network={"loss": 0.01})
 

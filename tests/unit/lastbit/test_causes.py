@@ -8,8 +8,9 @@ from support.observing import attempt
 from consensus.protocol import Block
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
-from lastbit.causes import Facts, find_cause
+from lastbit.causes import find_cause
 from lastbit.protocols.kind import Patience
+from lastbit.stall_facts import Facts
 
 BLOCK = Block(5, (4,))
 FOUR = QuorumSystem.equal(4)
