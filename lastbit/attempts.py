@@ -9,7 +9,7 @@ the votes by lying, not by arithmetic, and no block then has a quorum that execu
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from consensus.protocol import Block, Pair
@@ -160,6 +160,20 @@ class Verdict:
     is_split_proposal: bool
     at_ns: int
     is_of_history: bool = False
+
+    def among(self, replicas: frozenset[int], quorum: QuorumSystem) -> Verdict:
+        """What would have come of it, were these alone there."""
+        lines = [(line.digest, replicas.intersection(line.replicas)) for line in self.ballot]
+        ballot = _by_weight({digest: who for digest, who in lines if who}, quorum)
+        if not ballot:
+            return self
+        voters = {replica for line in ballot for replica in line.replicas}
+        return replace(
+            self,
+            ballot=ballot,
+            agreed=ballot[0].weight >= quorum.threshold,
+            is_trial=self.is_trial and quorum.is_quorum(voters),
+        )
 
 
 def verdict_of_history(block: Block, votes: Mapping[int, bytes], quorum: QuorumSystem, at_ns: int) -> Verdict:

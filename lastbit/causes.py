@@ -20,9 +20,10 @@ The first question that answers "yes" names the cause; the others that do are to
 13. `faulty-leader`: is the leader of the last view faulty?
 14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
     and has halted itself, `recovery-too-slow` where it is still recovering.)
-15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall?
-16. None of these: 1 and 3 again, of all the time since the last progress, for a fault may be over whose end the
-    replicas have not found yet, or come and go.
+15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall; or are those
+    without whom there is no quorum, or the leader that has to state its output, still computing?
+16. None of these: 1, 3 and 6 again, of all the time since the last progress, for a fault may be over whose end the
+    replicas have not found yet, or come and go; and `no-quorum-alive` where the honest alone are none.
 17. `messages-lost`: has the network lost messages since the last progress, so that votes may be missing?
 18. `unexplained`: none of these.
 
@@ -36,14 +37,11 @@ judged among those who would vote, for a side that lacks a halted replica is no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
-from consensus.quorum import QuorumSystem
-from lastbit.attempts import Verdict
-from lastbit.protocols.kind import Patience
-from lastbit.reach import sides_of
 from lastbit.result import CauseCode
+from lastbit.stall_facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,112 +51,6 @@ class Cause:
     code: CauseCode
     sentence: str
     contributing: tuple[CauseCode, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is known from outside when a chain stands still.
-
-    Attributes:
-        quorum: who weighs what.
-        policy: of the chain.
-        silent: the replicas that never speak.
-        down: the replicas that have crashed and are not back.
-        halted_themselves: the honest replicas that were outvoted and take no further part.
-        resyncing: the honest replicas that are taking over the state of others.
-        catching_up: the honest replicas that were down or cut off, and have not decided what others have.
-        resync_ns: how long it takes to take a state over.
-        honest_up: the honest replicas that are up.
-        reach: whom each replica has reached for as long as a block takes, itself among them.
-        reach_changes: that differs from whom it reaches now.
-        down_since: the replicas that were down at any time since the last progress.
-        reach_since: whom each replica has reached all the time since.
-        verdict: on the attempt that tells most: the last one at the height that did not come, or, where outputs are
-            compared later, at the first whose output nobody certified; None where no honest replica executed.
-        height: that did not come.
-        liar: the leader that proposed several blocks in the last attempt at the height; None where none did.
-        halted: replicas have stopped voting, as the policy `halt` says.
-        is_done: the chain has reached its target.
-        behind: honest live replicas that have not decided all that others have.
-        delay_ns: the delay within which a quorum hear each other now.
-        compute_ns: the time within which a quorum compute a block.
-        patience: how long the protocol waits, and must with those.
-        block_ns: how long a block takes with those.
-        stall_after_ns: standing still for longer is a stall.
-        leaders: who led the last view of each live replica, and their behaviour.
-        leader_states_output: what a leader proposes states its own output.
-        uncertified: heights ordered and not certified, where that comes later.
-        uncertified_max: from so many on the protocol holds ordering back; None: it never does.
-        held_back: the honest live replicas that lack so many certificates themselves.
-        leader_is_needed: nobody orders anything that the leader does not propose.
-        loss: the probability that a message is lost, the greatest since the last progress.
-        is_of_all_the_stall: who is down and who reaches whom is said of all the time since the last progress.
-    """
-
-    quorum: QuorumSystem
-    policy: str
-    silent: tuple[int, ...]
-    down: tuple[int, ...]
-    halted_themselves: tuple[int, ...]
-    resyncing: tuple[int, ...]
-    catching_up: tuple[int, ...]
-    resync_ns: int
-    honest_up: tuple[int, ...]
-    reach: Mapping[int, frozenset[int]]
-    reach_changes: bool
-    down_since: tuple[int, ...]
-    reach_since: Mapping[int, frozenset[int]]
-    verdict: Verdict | None
-    height: int
-    liar: int | None
-    halted: bool
-    is_done: bool
-    behind: tuple[int, ...]
-    delay_ns: int
-    compute_ns: int
-    patience: Patience
-    block_ns: int
-    stall_after_ns: int
-    leaders: Mapping[int, str]
-    leader_states_output: bool
-    uncertified: int
-    uncertified_max: int | None
-    held_back: tuple[int, ...]
-    leader_is_needed: bool
-    loss: float
-    is_of_all_the_stall: bool = False
-
-    def of_all_the_stall(self) -> Facts:
-        """The same, where who is down and who reaches whom is said of all the time since the last progress."""
-        return replace(self, down=self.down_since, reach=self.reach_since, is_of_all_the_stall=True)
-
-    @property
-    def speaking(self) -> frozenset[int]:
-        """Who is up and not silent by nature."""
-        return frozenset(self.reach).difference(self.silent, self.down)
-
-    @property
-    def voting(self) -> frozenset[int]:
-        """Who of them has not halted itself."""
-        return self.speaking.difference(self.halted_themselves)
-
-    @property
-    def recovering(self) -> frozenset[int]:
-        """Who cannot vote yet, and will."""
-        return frozenset((*self.resyncing, *self.catching_up))
-
-    @property
-    def ready(self) -> frozenset[int]:
-        """Who can vote now."""
-        return self.voting - self.recovering
-
-    def sides(self, among: frozenset[int]) -> tuple[frozenset[int], ...]:
-        """The largest sets of some replicas each of which reaches the others."""
-        return sides_of(self.reach, among)
-
-    def weight_together(self, among: frozenset[int]) -> int:
-        """The weight of the heaviest of those sets."""
-        return max(map(self.quorum.weight_of, self.sides(among)), default=0)
 
 
 _ALL_THE_STALL = " throughout the stall"
@@ -189,6 +81,17 @@ def _no_quorum_alive(facts: Facts) -> Cause | None:
     return Cause(
         "no-quorum-alive",
         f"no quorum alive{lasting}: {alive} of {quorum.total} speak, {quorum.threshold} are needed ({', '.join(who)})",
+    )
+
+
+def _no_honest_quorum(facts: Facts) -> Cause | None:
+    """Who is faulty may speak, and yet bring nothing on."""
+    weight, threshold = facts.quorum.weight_of(facts.honest_up), facts.quorum.threshold
+    if weight >= threshold:
+        return None
+    return Cause(
+        "no-quorum-alive",
+        f"no quorum alive without those that are faulty: the honest who are up weigh {weight}; {threshold} are needed",
     )
 
 
@@ -385,13 +288,29 @@ def _leader_away(facts: Facts) -> Cause | None:
 
 
 def _slow_block(facts: Facts) -> Cause | None:
-    if facts.block_ns <= facts.stall_after_ns:
-        return None
-    return Cause(
-        "slow-block",
-        f"with delays of {facts.delay_ns / 1e6:g} ms and {facts.compute_ns / 1e6:.3g} ms to compute, a block takes "
-        f"{facts.block_ns / 1e6:.6g} ms, and standing still for {facts.stall_after_ns / 1e6:g} ms counts as a stall",
-    )
+    if facts.block_ns > facts.stall_after_ns:
+        return Cause(
+            "slow-block",
+            f"with delays of {facts.delay_ns / 1e6:g} ms and {facts.compute_ns / 1e6:.3g} ms to compute, a block "
+            f"takes {facts.block_ns / 1e6:.6g} ms, and standing still for {facts.stall_after_ns / 1e6:g} ms counts as "
+            "a stall",
+        )
+    computing = facts.computing_ns
+    leading = sorted(facts.leaders.keys() & computing.keys()) if facts.leader_states_output else []
+    if leading:
+        return Cause(
+            "slow-block",
+            f"replica {leading[0]}, which leads, is still computing, for another {computing[leading[0]] / 1e6:.6g} ms",
+        )
+    left, threshold = facts.weight_together(facts.ready - computing.keys()), facts.quorum.threshold
+    if left < threshold <= facts.weight_together(facts.ready):
+        be = "is" if len(computing) == 1 else "are"
+        return Cause(
+            "slow-block",
+            f"{_replicas(computing.keys())} {be} still computing, for up to {max(computing.values()) / 1e6:.6g} ms "
+            f"more, and the rest weigh {left}; {threshold} are needed",
+        )
+    return None
 
 
 def _messages_lost(facts: Facts) -> Cause | None:
@@ -425,4 +344,4 @@ _QUESTIONS = (
     _leader_away,
     _slow_block,
 )
-_OF_ALL_THE_STALL = (_no_quorum_alive, _partition)
+_OF_ALL_THE_STALL = (_no_quorum_alive, _partition, _split_ballot, _no_honest_quorum)

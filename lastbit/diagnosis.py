@@ -1,19 +1,20 @@
-"""The facts of a stall, gathered from all that stands outside of protocols; `causes` says what they amount to."""
+"""Gathers the facts of a stall from all that stands outside of protocols; `causes` says what they amount to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from lastbit.attempts import Verdict
-from lastbit.causes import Facts, find_cause
+from lastbit.causes import find_cause
 from lastbit.conditions import crashes_of, disturbances_of, partitions_of
 from lastbit.executor import Executor
 from lastbit.observation import Observation
 from lastbit.pace import quorum_delay_ns, quorum_takes
 from lastbit.protocols import Setup
 from lastbit.protocols.kind import ConsensusReplica
-from lastbit.reach import reach_during
+from lastbit.reach import reach_during, sides_of
 from lastbit.scenario import Scenario
+from lastbit.stall_facts import Facts
 from lastbit.stall_watch import StallSeen
 from lastbit.timing import Timing
 
@@ -58,8 +59,10 @@ class Diagnosis:
     def of(self, from_ns: int, now_ns: int) -> StallSeen:
         """Describe the stall that is there now, and has lasted since `from_ns`."""
         height = self._stalled_height()
-        verdict = self._observation.telling_verdict(height)
-        cause = find_cause(self._facts(height, verdict, from_ns, now_ns))
+        facts = self._facts(height, self._observation.telling_verdict(height), from_ns, now_ns)
+        cause = find_cause(facts)
+        is_over = cause.code == "split-ballot" and facts.verdict is not None and facts.verdict.agreed
+        verdict = facts.split_since if is_over else facts.verdict
         return StallSeen(height=height, from_ns=from_ns, until_ns=None, cause=cause, verdict=verdict)
 
     def _stalled_height(self) -> int:
@@ -89,6 +92,10 @@ class Diagnosis:
             reach_during(self._partitions, tuple(self._behaviours), since_ns, now_ns)
             for since_ns in (now_ns - timing.block_ns, now_ns, from_ns)
         )
+        there = self._who_can_decide(reach, speaking)
+        if verdict is not None and verdict.agreed and there:
+            heard = verdict.among(there, self._quorum)
+            verdict = heard if heard.is_trial and not heard.agreed else verdict
         return Facts(
             quorum=self._quorum,
             policy=scenario.chain.policy,
@@ -103,6 +110,7 @@ class Diagnosis:
             reach_changes=reach != reach_now,
             down_since=tuple(sorted({crash.replica for crash in self._crashes if crash.holds_within(from_ns, now_ns)})),
             reach_since=reach_since,
+            split_since=self._observation.last_split(height),
             verdict=verdict,
             height=height,
             liar=self._liar(verdict),
@@ -112,6 +120,7 @@ class Diagnosis:
             delay_ns=delay_ns,
             compute_ns=compute_ns,
             patience=kind.patience(scenario.chain, timing, delay_ns, compute_ns),
+            computing_ns={} if kind.orders_first else self._computing_ns(live),
             block_ns=kind.delays_per_block * delay_ns + scenario.chain.pipeline * compute_ns,
             stall_after_ns=timing.stall_after_ns,
             leaders={leader: self._behaviours[leader] for leader in leaders},
@@ -133,6 +142,15 @@ class Diagnosis:
         """Who leads, as one replica sees it."""
         protocol = self._protocols[replica]
         return self._setup.leader(protocol.decided + 1, protocol.view)
+
+    def _who_can_decide(self, reach: Mapping[int, frozenset[int]], speaking: Sequence[int]) -> frozenset[int]:
+        """Those who are up and together with a quorum; what others answered counts no more. Empty: there is none."""
+        return frozenset[int]().union(*filter(self._quorum.is_quorum, sides_of(reach, speaking)))
+
+    def _computing_ns(self, live: Sequence[int]) -> dict[int, int]:
+        """For how long each who has work yet will have some."""
+        left_ns = {replica: self._executors[replica].computes_for_ns for replica in live}
+        return {replica: time_ns for replica, time_ns in left_ns.items() if time_ns}
 
     def _held_back(self, live: Sequence[int]) -> tuple[int, ...]:
         """Who lacks so many certificates itself that it holds ordering back, whatever others have."""

@@ -108,6 +108,11 @@ class Executor:
         self._busy_until_ns = max(self._world.now_ns, self._taking_over_until_ns)
 
     @property
+    def computes_for_ns(self) -> int:
+        """For how long it has work yet, what takes the place of work included."""
+        return max(self._busy_until_ns - self._world.now_ns, 0) if self._under_way else 0
+
+    @property
     def is_taking_over(self) -> bool:
         """Is it taking over the state of others?"""
         return self._taking_over_until_ns > self._world.now_ns

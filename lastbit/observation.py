@@ -5,7 +5,7 @@ An observer knows who is honest, sends nothing, and is asked nothing by the prot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from consensus.protocol import (
@@ -227,11 +227,17 @@ class Observation:
 
     def last_trial(self, height: int) -> Verdict | None:
         """On the latest attempt at a height that enough executed to be told whether they agree; None: there is none."""
+        return next(self._trials(height), None)
+
+    def last_split(self, height: int) -> Verdict | None:
+        """On the latest of these whose answers split; None: there is none."""
+        return next((trial for trial in self._trials(height) if not trial.agreed), None)
+
+    def _trials(self, height: int) -> Iterator[Verdict]:
         for _, attempt in sorted(self._attempts.get(height, {}).items(), reverse=True):
             verdict = attempt.by(self._now_ns()).judge(self.quorum)
             if verdict is not None and verdict.is_trial:
-                return verdict
-        return None
+                yield verdict
 
     def _split_history(self) -> Verdict | None:
         """On the first checkpoint above the certified heights whose votes find no quorum, though enough have voted:

@@ -135,6 +135,10 @@ def test_a_split_that_a_recovery_would_tip_is_named_for_the_recovery() -> None:
     assert {stall.contributing for stall in stalls} == {("split-ballot",)}
 
 
+def test_slow_executors_hold_no_block_up_where_nobody_computes_before_it_votes() -> None:
+    assert {stall.contributing for stall in as_told("certification-behind").stalls} == {()}
+
+
 def test_answers_that_differ_come_before_a_network_that_loses_messages() -> None:
     stall = first_stall({"policy": "halt"}, divergence={"rate": 1.0}, network={"loss": 0.01})
 
@@ -273,6 +277,49 @@ def test_a_partition_that_moves_is_named_though_a_quorum_is_together_as_the_stal
     found = stalls_of("tendermint", chain, network=network, crash=crash)
 
     assert [stall.cause_code for stall in found] == (["partition"] if network else [])
+
+
+SLOW = [{"id": 1, "operations_per_second": 200_000}]  # 171 ms a block, and each of the others next to nothing
+
+
+@pytest.mark.parametrize("replica", [SLOW, []])
+def test_a_proposer_that_has_not_computed_what_its_header_states_is_a_slow_block(replica: list[dict[str, Any]]) -> None:
+    found = stalls_of("tendermint", {"replicas": 6, "stall_after_ms": 400}, replica=replica)
+
+    assert {stall.cause_code for stall in found} == ({"slow-block"} if replica else set())
+    assert all(stall.cause.startswith("replica 1, which leads, is still computing") for stall in found)
+
+
+DISSENT = {"id": 3, "profile": {"precision": "fp64"}}
+DOWN = {"replica": 5, "from_ms": 500, "until_ms": 2_500}
+
+
+@pytest.mark.parametrize(("replica", "crash"), [([DISSENT], [DOWN]), ([], [DOWN]), ([DISSENT], [])])
+def test_the_answer_of_one_who_crashed_before_it_said_so_agrees_with_nobody(
+    replica: list[dict[str, Any]], crash: list[dict[str, Any]]
+) -> None:
+    """Five of six computed alike and five are a quorum, but one of them is down."""
+    chain = {"replicas": 6, "stall_after_ms": 400, "outvoted": "resync"}
+    found = stalls_of("tendermint", chain, replica=replica, crash=crash, state={})
+
+    assert [stall.cause_code for stall in found if stall.height < 30] == (["split-ballot"] if replica and crash else [])
+
+
+def test_answers_of_those_who_are_not_heard_make_no_quorum_either() -> None:
+    unheard = {"partition": [{"groups": [[0]], "from_ms": 500, "until_ms": 2_500, "one_way": True}]}
+    found = stalls_of("pbft", network=unheard, replica=[{"id": 2, "profile": {"precision": "fp64"}}], state={})
+
+    assert [stall.cause_code for stall in found] == ["split-ballot"]
+    assert [[line.replicas for line in stall.ballot] for stall in found] == [[(1, 3), (2,)]]
+
+
+def test_a_transient_split_is_named_while_the_next_attempt_is_under_way() -> None:
+    dial = {"rate": 0.3, "scope": "prompt", "answers": "distinct", "duration": "transient"}
+    found = stalls_of("tendermint", {"digest": "proposal", "stall_after_ms": 175}, divergence=dial)
+
+    assert found
+    assert {stall.cause_code for stall in found} == {"split-ballot"}
+    assert all(len(stall.ballot) == 4 for stall in found)
 
 
 def test_a_stall_that_outlasts_its_fault_keeps_the_cause_until_the_end() -> None:

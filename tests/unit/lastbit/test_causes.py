@@ -8,8 +8,9 @@ from support.observing import attempt
 from consensus.protocol import Block
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
-from lastbit.causes import Facts, find_cause
+from lastbit.causes import find_cause
 from lastbit.protocols.kind import Patience
+from lastbit.stall_facts import Facts
 
 BLOCK = Block(5, (4,))
 FOUR = QuorumSystem.equal(4)
@@ -34,6 +35,7 @@ QUIET = Facts(
     reach_changes=False,
     down_since=(),
     reach_since=together([0, 1, 2, 3]),
+    split_since=None,
     verdict=None,
     height=5,
     liar=None,
@@ -43,6 +45,7 @@ QUIET = Facts(
     delay_ns=10_000_000,
     compute_ns=17_100,
     patience=Patience("timeouts grow to at most", 480_000_000, 20_000_000),
+    computing_ns={},
     block_ns=30_000_000,
     stall_after_ns=300_000_000,
     leaders={0: "honest"},
@@ -380,6 +383,29 @@ def test_a_block_that_takes_as_long_as_a_stall_is_slow_only_beyond_that() -> Non
     assert codes(replace(QUIET, block_ns=QUIET.stall_after_ns + 1)) == ("slow-block",)
 
 
+def test_a_block_is_slow_while_those_compute_without_whom_there_is_no_quorum() -> None:
+    computing = replace(QUIET, down=(1,), computing_ns={3: 342_000_000})
+    cause = find_cause(computing)
+
+    assert (cause.code, cause.sentence) == (
+        "slow-block",
+        "replica 3 is still computing, for up to 342 ms more, and the rest weigh 2; 3 are needed",
+    )
+    assert codes(replace(computing, down=())) == ("unexplained",)
+
+
+def test_a_block_is_slow_while_the_leader_computes_the_output_that_it_has_to_state() -> None:
+    computing = replace(QUIET, leader_states_output=True, computing_ns={0: 342_000_000})
+    cause = find_cause(computing)
+
+    assert (cause.code, cause.sentence) == (
+        "slow-block",
+        "replica 0, which leads, is still computing, for another 342 ms",
+    )
+    assert codes(replace(computing, leader_states_output=False)) == ("unexplained",)
+    assert codes(replace(computing, leaders={1: "honest"})) == ("unexplained",)
+
+
 def test_a_timeout_that_is_just_long_enough_is_too_short() -> None:
     just = QUIET.patience._replace(longest_ns=QUIET.patience.needed_ns)
 
@@ -413,6 +439,23 @@ def test_what_is_over_is_named_where_nothing_that_holds_now_explains_the_stall()
         "partition",
         "partition: no side weighs 3 throughout the stall (replicas 0, 1 | 2, 3)",
     )
+
+
+def test_an_attempt_that_split_is_named_where_the_next_one_agrees_and_is_not_through_yet() -> None:
+    again = replace(QUIET, verdict=split(view=1, said="aaaa"), split_since=split(said="aabb"))
+
+    assert codes(again) == ("split-ballot",)
+    assert codes(replace(again, down=(0,))) == ("leader-away",)
+
+
+def test_where_the_honest_alone_are_no_quorum_those_who_are_faulty_may_bring_nothing_on() -> None:
+    cause = find_cause(replace(QUIET, honest_up=(1, 2), down=(0,), leaders={1: "honest"}))
+
+    assert (cause.code, cause.sentence) == (
+        "no-quorum-alive",
+        "no quorum alive without those that are faulty: the honest who are up weigh 2; 3 are needed",
+    )
+    assert codes(replace(QUIET, honest_up=(1, 2, 3), down=(0,), leaders={1: "honest"})) == ("unexplained",)
 
 
 def test_what_is_over_comes_before_chance_and_behind_all_that_holds_now() -> None:

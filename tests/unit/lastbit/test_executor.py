@@ -154,6 +154,18 @@ def test_to_take_over_takes_its_time_and_drops_what_is_computed() -> None:
     assert desk.times == [(10 + TAKE_OVER_NS + COMPUTE_NS, 5)]
 
 
+def test_only_work_is_time_to_compute_and_what_is_done_is_no_more() -> None:
+    desk = Desk()
+    desk.executor.take_over(4, b"theirs", TAKE_OVER_NS)
+    assert desk.executor.computes_for_ns == 0
+
+    desk.executor.execute(Execute(block(5), 0))
+    assert desk.executor.computes_for_ns == TAKE_OVER_NS + COMPUTE_NS
+
+    desk.world.run()
+    assert desk.executor.computes_for_ns == 0
+
+
 def test_a_crash_saves_no_time_of_taking_over() -> None:
     desk = Desk()
     desk.executor.take_over(4, b"theirs", TAKE_OVER_NS)
