@@ -35,6 +35,28 @@ class Ballot(Generic[Value]):
         self._weights = quorum.weights
         self._threshold = quorum.threshold
 
+    def join(self, replica: int, value: Value) -> bool:
+        """Count a vote from which nothing follows: its replica's first, for the one value that all vote for, which has
+        too few yet, or a quorum already.
+
+        Returns:
+            Whether it is such a one. Any other is left to `add`.
+        """
+        votes, weight = self.votes, self.weight
+        if self.is_split or replica in votes:
+            return False
+        behind = weight.get(value)
+        if behind is None:
+            if weight:
+                return False
+            behind = 0
+        behind += self._weights[replica]
+        if behind >= self._threshold and self.certified is None:
+            return False
+        votes[replica] = value
+        weight[value] = behind
+        return True
+
     def add(self, replica: int, value: Value) -> bool:
         """Count a vote, unless this replica has voted before: its first vote stands.
 

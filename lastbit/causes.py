@@ -15,27 +15,29 @@ The first question that answers "yes" names the cause; the others that do are to
 10. `timeouts-too-short`: do the delays and the computing of a quorum, as they are now, take longer than the longest
     timeout waits?
 11. `minority-leader`: does the leader state an output that a quorum contradicts, so that nobody votes for it?
-12. `certification-behind`: are so many more heights ordered than certified that the protocol holds ordering back, or
-    are certificates all that is missing?
+12. `certification-behind`: are so many more heights ordered than certified that ordering is held back, by all, by the
+    leader or by those without whom there is no quorum; or are certificates all that is missing?
 13. `faulty-leader`: is the leader of the last view faulty?
 14. `leader-away`: is it down, or cut off from those who could form a quorum? (`minority-halted` where it was outvoted
     and has halted itself, `recovery-too-slow` where it is still recovering.)
 15. `slow-block`: does a block, as delays and computing are now, take longer than counts as a stall?
-16. `messages-lost`: has the network lost messages since the last progress, so that votes may be missing?
-17. `unexplained`: none of these.
+16. None of these: 1 and 3 again, of all the time since the last progress, for a fault may be over whose end the
+    replicas have not found yet, or come and go.
+17. `messages-lost`: has the network lost messages since the last progress, so that votes may be missing?
+18. `unexplained`: none of these.
 
 The order goes from what makes a decision impossible to what only delays it. First who is there at all (1, 2), who of
 them can talk (3), who of them still votes (4, 5): where too few do, what they answer decides nothing. Then what they
 said (6, 7), and what the policy made of it (8, 9). Then timers (10), which keep even willing voters from ending a
-block. Then what holds up one view or one height, and passes (11 to 15). Chance comes last (16), for it explains
-anything. A question sees the rest through those before it: a partition is judged among those who would vote, for a side
-that lacks a halted replica is no quorum either.
+block. Then what holds up one view or one height, and passes (11 to 15). What is over comes behind all that is there
+(16), and chance last (17), for it explains anything. A question sees the rest through those before it: a partition is
+judged among those who would vote, for a side that lacks a halted replica is no quorum either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from consensus.quorum import QuorumSystem
 from lastbit.attempts import Verdict
@@ -69,6 +71,8 @@ class Facts:
         honest_up: the honest replicas that are up.
         reach: whom each replica has reached for as long as a block takes, itself among them.
         reach_changes: that differs from whom it reaches now.
+        down_since: the replicas that were down at any time since the last progress.
+        reach_since: whom each replica has reached all the time since.
         verdict: on the attempt that tells most: the last one at the height that did not come, or, where outputs are
             compared later, at the first whose output nobody certified; None where no honest replica executed.
         height: that did not come.
@@ -85,7 +89,10 @@ class Facts:
         leader_states_output: what a leader proposes states its own output.
         uncertified: heights ordered and not certified, where that comes later.
         uncertified_max: from so many on the protocol holds ordering back; None: it never does.
+        held_back: the honest live replicas that lack so many certificates themselves.
+        leader_is_needed: nobody orders anything that the leader does not propose.
         loss: the probability that a message is lost, the greatest since the last progress.
+        is_of_all_the_stall: who is down and who reaches whom is said of all the time since the last progress.
     """
 
     quorum: QuorumSystem
@@ -99,6 +106,8 @@ class Facts:
     honest_up: tuple[int, ...]
     reach: Mapping[int, frozenset[int]]
     reach_changes: bool
+    down_since: tuple[int, ...]
+    reach_since: Mapping[int, frozenset[int]]
     verdict: Verdict | None
     height: int
     liar: int | None
@@ -114,7 +123,14 @@ class Facts:
     leader_states_output: bool
     uncertified: int
     uncertified_max: int | None
+    held_back: tuple[int, ...]
+    leader_is_needed: bool
     loss: float
+    is_of_all_the_stall: bool = False
+
+    def of_all_the_stall(self) -> Facts:
+        """The same, where who is down and who reaches whom is said of all the time since the last progress."""
+        return replace(self, down=self.down_since, reach=self.reach_since, is_of_all_the_stall=True)
 
     @property
     def speaking(self) -> frozenset[int]:
@@ -145,14 +161,22 @@ class Facts:
         return max(map(self.quorum.weight_of, self.sides(among)), default=0)
 
 
+_ALL_THE_STALL = " throughout the stall"
+
+
 def find_cause(facts: Facts) -> Cause:
     """The first cause that the facts bear out, and the others that they do."""
-    found = [cause for question in _QUESTIONS if (cause := question(facts)) is not None]
+    found = _answered(_QUESTIONS, facts) or _answered(_OF_ALL_THE_STALL, facts.of_all_the_stall())
+    found += _answered((_messages_lost,), facts)
     if not found:
         return Cause("unexplained", "none of the known causes fits; the trace holds every event")
     first, *others = found
     codes = dict.fromkeys(each.code for each in others if each.code != first.code)
     return Cause(first.code, first.sentence, tuple(codes))
+
+
+def _answered(questions: Iterable[Callable[[Facts], Cause | None]], facts: Facts) -> list[Cause]:
+    return [cause for question in questions if (cause := question(facts)) is not None]
 
 
 def _no_quorum_alive(facts: Facts) -> Cause | None:
@@ -161,9 +185,10 @@ def _no_quorum_alive(facts: Facts) -> Cause | None:
         return None
     who = [f"{_replicas(facts.silent)} silent"] if facts.silent else []
     who += [f"{_replicas(facts.down)} down"] if facts.down else []
+    lasting = _ALL_THE_STALL if facts.is_of_all_the_stall else ""
     return Cause(
         "no-quorum-alive",
-        f"no quorum alive: {alive} of {quorum.total} speak, {quorum.threshold} are needed ({', '.join(who)})",
+        f"no quorum alive{lasting}: {alive} of {quorum.total} speak, {quorum.threshold} are needed ({', '.join(who)})",
     )
 
 
@@ -184,6 +209,7 @@ def _partition(facts: Facts) -> Cause | None:
     if any(map(quorum.is_quorum, sides)):
         return None
     lasting = " for as long as a block takes" if facts.reach_changes else ""
+    lasting = _ALL_THE_STALL if facts.is_of_all_the_stall else lasting
     unreached = {side: among - facts.reach[min(side)] for side in sides}
     if all(len(side) + len(missed) == len(among) for side, missed in unreached.items()):
         who = " | ".join(_ids(side) for side in sides)
@@ -246,9 +272,12 @@ def _split_ballot(facts: Facts) -> Cause | None:
     if verdict is None or not verdict.is_trial or verdict.agreed:
         return None
     voters = {replica for line in verdict.ballot for replica in line.replicas}
+    may_answer = facts.quorum.weight_of(facts.reach.keys() - voters - {*facts.silent, *facts.halted_themselves})
+    is_open = verdict.ballot[0].weight + may_answer >= facts.quorum.threshold
     what = "all outputs up to" if verdict.is_of_history else "the output of"
     at = "" if verdict.block.height == facts.height else f" for {what} height {verdict.block.height:,}"
-    what = f"no quorum{at}, and none possible: {len(voters)} voters, {len(verdict.ballot)} answers"
+    what = f"no quorum{at}{' so far' if is_open else ', and none possible'}: "
+    what += f"{len(voters)} voters, {len(verdict.ballot)} answers"
     if facts.policy == "retry" and verdict.view > 0 and not at:
         what += f"; tried again up to view {verdict.view}, in vain"
     return Cause("split-ballot", what + _after_halting(facts))
@@ -275,7 +304,8 @@ def _after_halting(facts: Facts) -> str:
 def _replica_behind(facts: Facts) -> Cause | None:
     if not facts.is_done or not facts.behind:
         return None
-    return Cause("replica-behind", f"the chain is done, but {_replicas(facts.behind)} cannot catch up")
+    verb = "has" if len(facts.behind) == 1 else "have"
+    return Cause("replica-behind", f"the chain is done, but {_replicas(facts.behind)} {verb} not caught up")
 
 
 def _timeouts_too_short(facts: Facts) -> Cause | None:
@@ -309,13 +339,27 @@ def _certification_behind(facts: Facts) -> Cause | None:
         return Cause(
             "certification-behind", f"all heights are ordered, and the last {facts.uncertified:,} of them not certified"
         )
-    if facts.uncertified_max is None or facts.uncertified < facts.uncertified_max:
+    if facts.uncertified_max is None:
         return None
-    return Cause(
-        "certification-behind",
-        f"{facts.uncertified:,} heights are ordered and not certified; from {facts.uncertified_max:,} on ordering is "
-        "held back",
-    )
+    held_back = f"from {facts.uncertified_max:,} on ordering is held back"
+    if facts.uncertified >= facts.uncertified_max:
+        return Cause(
+            "certification-behind", f"{facts.uncertified:,} heights are ordered and not certified; {held_back}"
+        )
+    leading = sorted(facts.leaders.keys() & set(facts.held_back)) if facts.leader_is_needed else []
+    if leading:
+        return Cause(
+            "certification-behind", f"replica {leading[0]}, which leads, lags behind with certificates; {held_back}"
+        )
+    left, threshold = facts.weight_together(facts.ready.difference(facts.held_back)), facts.quorum.threshold
+    if left < threshold <= facts.weight_together(facts.ready):
+        verb = "lags" if len(facts.held_back) == 1 else "lag"
+        return Cause(
+            "certification-behind",
+            f"{_replicas(facts.held_back)} {verb} behind with certificates, and the rest weigh {left}; "
+            f"{threshold} are needed",
+        )
+    return None
 
 
 def _faulty_leader(facts: Facts) -> Cause | None:
@@ -328,7 +372,7 @@ def _faulty_leader(facts: Facts) -> Cause | None:
 
 def _leader_away(facts: Facts) -> Cause | None:
     together = frozenset[int]().union(*filter(facts.quorum.is_quorum, facts.sides(facts.speaking)))
-    for leader in sorted(facts.leaders):
+    for leader in sorted(facts.leaders.keys() - set(facts.silent)):
         if leader in facts.down:
             return Cause("leader-away", f"replica {leader}, which leads, is down")
         if leader in facts.halted_themselves:
@@ -380,5 +424,5 @@ _QUESTIONS = (
     _faulty_leader,
     _leader_away,
     _slow_block,
-    _messages_lost,
 )
+_OF_ALL_THE_STALL = (_no_quorum_alive, _partition)

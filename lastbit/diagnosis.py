@@ -85,9 +85,9 @@ class Diagnosis:
         delay_ns = quorum_delay_ns(self._quorum, speaking, timing.delay_ns, self._disturbances, now_ns)
         compute_ns = quorum_takes(self._quorum, {replica: self._compute_ns[replica] for replica in speaking})
         chain = self._observation.chain
-        reach, reach_now = (
+        reach, reach_now, reach_since = (
             reach_during(self._partitions, tuple(self._behaviours), since_ns, now_ns)
-            for since_ns in (now_ns - timing.block_ns, now_ns)
+            for since_ns in (now_ns - timing.block_ns, now_ns, from_ns)
         )
         return Facts(
             quorum=self._quorum,
@@ -101,6 +101,8 @@ class Diagnosis:
             honest_up=live,
             reach=reach,
             reach_changes=reach != reach_now,
+            down_since=tuple(sorted({crash.replica for crash in self._crashes if crash.holds_within(from_ns, now_ns)})),
+            reach_since=reach_since,
             verdict=verdict,
             height=height,
             liar=self._liar(verdict),
@@ -116,6 +118,8 @@ class Diagnosis:
             leader_states_output=kind.leader_states_output,
             uncertified=0 if self._setup.certified_at is None else chain.tip - chain.certified.tip,
             uncertified_max=self._setup.uncertified_max,
+            held_back=self._held_back(live),
+            leader_is_needed=kind.new_view is not None,
             loss=self._loss(from_ns),
         )
 
@@ -129,6 +133,13 @@ class Diagnosis:
         """Who leads, as one replica sees it."""
         protocol = self._protocols[replica]
         return self._setup.leader(protocol.decided + 1, protocol.view)
+
+    def _held_back(self, live: Sequence[int]) -> tuple[int, ...]:
+        """Who lacks so many certificates itself that it holds ordering back, whatever others have."""
+        chain, lag_max = self._observation.chain, self._setup.uncertified_max
+        if lag_max is None:
+            return ()
+        return tuple(replica for replica in live if chain.heights.of(replica) - chain.certified.of(replica) >= lag_max)
 
     def _lagging(self, now_ns: int) -> tuple[int, ...]:
         """The honest live replicas that have not caught up with the others after a fault of theirs that is over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from consensus.protocol import Block, BlockSource, Decide, Execute
 from lastbit.carried_state import CarriedState
@@ -55,7 +55,7 @@ class Executor:
         self._history = history
         self._observer = observer
         self._done = done
-        self._under_way: deque[_Execution] = deque()
+        self._under_way: deque[tuple[Timer, Block, int, bytes]] = deque()  # with view and output
         self._waiting: list[Execute] = []
         self._last_view = 0
         self._busy_until_ns = 0
@@ -92,8 +92,8 @@ class Executor:
 
     def cancel(self) -> None:
         """Lose what is being computed, and what waits."""
-        for execution in self._under_way:
-            execution.timer.cancel()
+        for timer, *_ in self._under_way:
+            timer.cancel()
         self._under_way.clear()
         self._waiting.clear()
 
@@ -130,7 +130,7 @@ class Executor:
         self._busy_until_ns = done_ns = begins_ns + self._replica.compute_ns(len(block.requests))
         self._observer.executed(self._replica.id, block, view, answer, done_ns)
         timer = self._world.call_after(done_ns - now_ns, self._finish)
-        self._under_way.append(_Execution(timer, block, view, answer.named))
+        self._under_way.append((timer, block, view, answer.named))
 
     def _begin_next(self, block: Block, view: int) -> None:
         """Have the replica compute ahead what comes after this block: a guess, and no part of the simulated world.
@@ -152,10 +152,3 @@ class Executor:
         content = _execution_content(block.digest, output)
         self._history.record(self._world.now_ns, replica=self._replica.id, kind=EXECUTION, content=content)
         self._done(block, view, output)
-
-
-class _Execution(NamedTuple):
-    timer: Timer
-    block: Block
-    view: int
-    output: bytes

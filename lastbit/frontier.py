@@ -29,7 +29,9 @@ class Frontier:
         if height > self.tip:
             self.tip = height
         if height > self.all:
-            self._stop_waiting_for(replica)
+            self._awaited.discard(replica)
+            if not self._awaited:
+                self._move()
 
     def went_down(self, replica: int) -> None:
         """A replica crashed: nobody waits for it until it is back."""
@@ -52,6 +54,8 @@ class Frontier:
 
     def everybody_reached(self, height: int) -> bool:
         """Has every honest live replica come so far by now? Where there is none, nobody has."""
+        if height > self.tip:
+            return False
         live = self._live()
         return bool(live) and min(live.values()) >= height
 
@@ -69,8 +73,10 @@ class Frontier:
 
     def _stop_waiting_for(self, replica: int) -> None:
         self._awaited.discard(replica)
-        if self._awaited:
-            return
+        if not self._awaited:
+            self._move()
+
+    def _move(self) -> None:
         live = self._live()
         self.all = max(self.all, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}

@@ -47,6 +47,7 @@ class Observation:
         now_ns: tells the simulated time.
         record: takes one record for each height that is closed.
         progressed: called when the chain has moved.
+        caught_up: called when it has not, but everybody has decided all heights.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Observation:
         now_ns: Callable[[], int],
         record: Callable[[dict[str, Any]], None],
         progressed: Callable[[], None],
+        caught_up: Callable[[], None],
     ) -> None:
         self.quorum = quorum
         self.honest = frozenset(honest)
@@ -81,6 +83,7 @@ class Observation:
         self._now_ns = now_ns
         self._record = record
         self._progressed = progressed
+        self._caught_up = caught_up
         self._closed = 0
         self._last_view = (0, 0)
         self._attempts: dict[int, dict[int, Attempt]] = {}
@@ -93,24 +96,28 @@ class Observation:
             return
         if self._attempt(block.height, view).add(replica, block, answer, done_ns):
             self.checkers.executed(block, answer.named)
+        if True in answer.marked:
+            self.tally.injected += sum(answer.marked)
+            self.tally.injected_changed += answer.changed
         if self._compares_later and block.height > self._executions.of(replica):
+            before = self._executions.all
             self._executions.reach(replica, block.height)
-        self.tally.injected += sum(answer.marked)
-        self.tally.injected_changed += answer.changed
-        if self._compares_later:
-            self._close_heights(has_moved=False)  # the height may have waited for this replica alone
+            if self._executions.all > before:
+                self._close_heights(has_moved=False)  # the height waited for this replica alone
 
     def voted(self, replica: int, message: Message) -> None:
         self.checkers.sent(replica, message)
-        if message.__class__ is self._kind.new_view:
+        kind = self._kind
+        if message.__class__ is kind.new_view:
             self._view(0, message.view)
-            return
-        history = self._kind.history_vote(message) if replica in self.honest else None
-        if history is not None and history.height > self._closed:
-            self._histories.setdefault(history.height, {})[replica] = history.digest
-        vote = None if replica in self.honest else self._kind.output_vote(message)
-        if vote is not None and vote.height > self._closed:
-            self._attempt(vote.height, vote.view).byzantine.setdefault(vote.pair, set()).add(replica)
+        elif replica not in self.honest:
+            vote = kind.output_vote(message)
+            if vote is not None and vote.height > self._closed:
+                self._attempt(vote.height, vote.view).byzantine.setdefault(vote.pair, set()).add(replica)
+        elif kind.history_vote is not None:
+            history = kind.history_vote(message)
+            if history is not None and history.height > self._closed:
+                self._histories.setdefault(history.height, {})[replica] = history.digest
 
     def abandoned(self, replica: int, abandon: Abandon) -> None:
         """Where rounds belong to a height, one that is left is followed by the next."""
@@ -124,10 +131,12 @@ class Observation:
 
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest and decide.block.height <= self._blocks:
-            before = self.chain.tip
+            heights = self.chain.heights
+            tip, all_ = heights.tip, heights.all
             self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
-            self._close_heights(has_moved=self.chain.tip > before)
+            if heights.tip > tip or heights.all > all_:
+                self._close_heights(has_moved=heights.tip > tip)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest and adopt.height > self._blocks:
@@ -142,7 +151,8 @@ class Observation:
             before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
-            self._close_heights(has_moved=self.chain.certified.tip > before)
+            if self.chain.certified.tip > before:
+                self._close_heights(has_moved=True)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
@@ -278,6 +288,8 @@ class Observation:
             self.checkers.forget(self.chain.forgotten)
         if has_moved or self._closed > before:
             self._progressed()
+        elif self.chain.frontier >= self._blocks:
+            self._caught_up()
 
     @property
     def _settled(self) -> int:

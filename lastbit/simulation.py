@@ -85,6 +85,7 @@ class Simulation:
             now_ns=lambda: self.world.now_ns,
             record=lambda record: trace.write("height", record),
             progressed=self._progressed,
+            caught_up=self._caught_up,
         )
         self._receive: list[Callable[[Message], Effects]] = []
         react: list[Callable[[Effects], None]] = []
@@ -173,11 +174,17 @@ class Simulation:
         return self.setup.certified_at is None or chain.certified.tip >= self.setup.certified_at(target)
 
     def _progressed(self) -> None:
+        stood_still = self.stalls.is_open
         self.stalls.progress(self.world.now_ns)
         if self._progress is not None:
             self._progress(self.observation.chain.frontier, self.scenario.chain.blocks)
-        if self.is_done:
-            self.world.stop()
+        if stood_still or self.is_done:
+            self.world.stop()  # the next stall is to be looked for sooner than this one would have been given up
+
+    def _caught_up(self) -> None:
+        """A stall in which all waited for the last replica ends with it."""
+        if self.stalls.is_open and self.is_done:
+            self._progressed()
 
     # --- what it is made of -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import onnx
 from onnx import inliner
@@ -61,6 +62,7 @@ def operations(model: Model, input_shapes: Mapping[str, Sequence[int]]) -> int:
     return max(sum(cost.operations for cost in costs), 1)
 
 
+@lru_cache(maxsize=1024)  # asked for at each execution
 def compute_ns(operations: int, operations_per_second: int | float) -> int:
     """Simulated time of so many operations, in whole nanoseconds, at least 1.
 

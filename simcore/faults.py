@@ -37,6 +37,17 @@ class Crash:
         """Say whether the replica is down at that time."""
         return holds(self.from_ns, self.until_ns, time_ns)
 
+    def holds_within(self, from_ns: int, until_ns: int) -> bool:
+        """Say whether the replica is down at any nanosecond of a span, both ends included.
+
+        Example:
+            >>> Crash(replica=1, from_ns=5, until_ns=9).holds_within(8, 20)
+            True
+            >>> Crash(replica=1, from_ns=5, until_ns=9).holds_within(9, 20)
+            False
+        """
+        return self.from_ns <= until_ns and (self.until_ns is None or from_ns < self.until_ns)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
-from consensus.quorum import QuorumSystem
+import msgspec
+
 from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Value
 from consensus.tendermint.round_state import ValueId
 from consensus.tendermint.vote_keeper import VoteKeeper
@@ -14,8 +14,7 @@ PROPOSALS_MAX = 2
 """How many proposals of one round are kept: the second shows that its proposer equivocates."""
 
 
-@dataclass(slots=True)
-class HeightLog:
+class HeightLog(msgspec.Struct):
     """One height.
 
     Attributes:
@@ -26,14 +25,10 @@ class HeightLog:
     """
 
     height: int
-    quorum: QuorumSystem
-    votes: VoteKeeper = field(init=False)
-    proposals: dict[int, list[Proposal]] = field(default_factory=dict)
-    values: dict[ValueId, Value] = field(default_factory=dict)
-    outputs: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.votes = VoteKeeper(self.quorum)
+    votes: VoteKeeper
+    proposals: dict[int, list[Proposal]] = {}  # a new one for each struct
+    values: dict[ValueId, Value] = {}
+    outputs: dict[bytes, dict[int, bytes]] = {}
 
     def add_proposal(self, proposal: Proposal) -> bool:
         """Note a proposal; False if it is known, or one too many."""
@@ -55,11 +50,6 @@ class HeightLog:
             if proposal.value.id == value:
                 return proposal
         return None
-
-    def polka(self, round_: int) -> ValueId | None:
-        """The value that two thirds prevoted in a round, by the votes seen here."""
-        votes = self.votes.rounds.get(round_)
-        return None if votes is None else votes.prevotes.certified
 
     def polka_voters(self, round_: int, value: ValueId) -> tuple[int, ...]:
         """Who prevoted a value in a round."""

@@ -30,7 +30,6 @@ from consensus.protocol import (
     Certify,
     Decide,
     Effects,
-    Message,
     Outvoted,
     Resync,
     Send,
@@ -82,9 +81,17 @@ class Tendermint(Voting):
         self._settle()
         return self._drain()
 
-    def receive(self, message: Message) -> Effects:
+    def receive(self, message: Any) -> Effects:
+        ballot = self._ballots.get(message.__class__)
+        if ballot is not None:  # most votes change nothing, and one look at them must do
+            state = self.round_state
+            if message.height == state.height:
+                if message.round == state.round and ballot.join(message.sender, message.value):
+                    return ()
+            elif message.height < state.height:
+                return ()  # decided already
         self._HANDLERS[message.__class__](self, message)
-        return self._drain() if self._effects else ()  # most votes change nothing
+        return self._drain() if self._effects else ()
 
     def executed(self, block: Block, view: int, output: bytes) -> Effects:
         self._executing.discard((block.digest, view))
@@ -97,7 +104,7 @@ class Tendermint(Voting):
             self._log.outputs.setdefault(block.digest, {})[view] = output
             if self._pending is not None:
                 self._conclude(self._pending)
-            elif self._is_voting and self._log.first_proposal(view) is None:
+            elif self._ballots and self._log.first_proposal(view) is None:
                 self._offer_value()
         self._settle()
         return self._drain()
@@ -121,7 +128,7 @@ class Tendermint(Voting):
             self._execute_decided(self._certificates.decided[self.decided])
         elif self._pending is not None:
             self._execute_decided(self._pending)
-        elif self._is_voting:
+        elif self._ballots:
             self._consider_proposals()
             self._offer_value()
         if self.halt_at is None:
@@ -139,7 +146,6 @@ class Tendermint(Voting):
         if certificate is not None:
             self._conclude(certificate)
         elif self.source(height) is not None:
-            self._is_voting = True
             self._start_round(0)
             for message in self._early.take(height):
                 self._HANDLERS[message.__class__](self, message)
@@ -158,7 +164,7 @@ class Tendermint(Voting):
         A replica's output for a height is what it computes in the round that decides: an output of another round may be
         another one, and a replica that was away in that round would differ for that alone.
         """
-        self._is_voting = False
+        self._ballots = {}
         self._certificates.ahead.pop(certificate.height, None)
         value, outputs = certificate.value, self._log.outputs.get(certificate.value.block.digest, {})
         is_stated_here = self.config.digest == "proposal"
@@ -212,7 +218,7 @@ class Tendermint(Voting):
     def _on_status(self, message: Status) -> None:
         certificates = self._certificates.since(message.height)
         said: tuple[Signed, ...] = ()
-        if message.height == self.decided + 1 and self._is_voting:
+        if message.height == self.decided + 1 and self._ballots:
             said = tuple(self._log.messages({message.round, self.view - 1, self.view}))
         if certificates or said:
             self._emit(Send(message.sender, Sync(self.id, certificates, said)))
@@ -240,7 +246,7 @@ class Tendermint(Voting):
         decided like any other.
         """
         value, height = certificate.value, certificate.height
-        self._is_voting = False
+        self._ballots = {}
         self._pending = None
         self._certificates = CertificateLog()
         if self.config.digest == "proposal":

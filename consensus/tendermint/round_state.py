@@ -6,7 +6,7 @@ are those of that algorithm. All of it is frozen: the rules make a new state fro
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
@@ -18,7 +18,7 @@ ValueId: TypeAlias = bytes
 """What votes name: the digest of a proposed value. None in the place of one is nil."""
 
 
-class Step(Enum):
+class Step(StrEnum):
     """Where in a round a validator stands. `UNSTARTED`: a round is left, and the next one has not begun."""
 
     NONE = "none"
@@ -29,7 +29,7 @@ class Step(Enum):
     COMMIT = "commit"
 
 
-class Timeout(Enum):
+class Timeout(StrEnum):
     """The timeouts of a round."""
 
     PROPOSE = "propose"

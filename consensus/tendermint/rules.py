@@ -8,6 +8,7 @@ That a rule fires "for the first time" only is the duty of whoever makes the eve
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ class Transition(NamedTuple):
     output: Output | None
 
 
+@lru_cache(maxsize=256)  # replicas that agree take the same steps
 def apply(state: RoundState, event: Event) -> Transition:
     """What one event makes of a state.
 
@@ -86,7 +88,7 @@ def _start_round(state: RoundState, event: StartRound) -> Transition:
 def _value_ready(state: RoundState, event: ValueReady) -> Transition:
     if state.step not in (Step.PROPOSE, Step.PREVOTE, Step.PRECOMMIT):
         return _refused(state, "no round is under way")
-    return Transition(state, Propose(state.round, event.value, NO_ROUND))  # line 19: it never had a polka
+    return Transition(state, Propose(state.round, event.value, state.valid_round))  # line 19
 
 
 def _proposal_received(state: RoundState, event: ProposalReceived) -> Transition:

@@ -6,7 +6,6 @@ are evidence of equivocation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -58,8 +57,7 @@ def two_thirds(weights: tuple[int, ...]) -> QuorumSystem:
     return QuorumSystem(weights, threshold=2 * sum(weights) // 3 + 1)
 
 
-@dataclass(slots=True)
-class RoundVotes:
+class RoundVotes(msgspec.Struct):
     """The votes of one round.
 
     Attributes:
@@ -70,12 +68,16 @@ class RoundVotes:
 
     prevotes: Ballot[ValueId | None]
     precommits: Ballot[ValueId | None]
-    contradicting: list[Vote] = field(default_factory=list)
-    emitted: list[Threshold] = field(default_factory=list)
+    contradicting: list[Vote] = []  # a new one for each struct
+    emitted: list[Threshold] = []
 
     @classmethod
     def empty(cls, quorum: QuorumSystem) -> RoundVotes:
         return cls(Ballot(quorum), Ballot(quorum))
+
+    def ballot_of(self, vote: Vote) -> Ballot[ValueId | None]:
+        """Where a vote is counted."""
+        return self.prevotes if vote.__class__ is Prevote else self.precommits
 
     @property
     def voters(self) -> frozenset[int]:
@@ -106,22 +108,39 @@ class VoteKeeper:
         self.evidence: list[tuple[Vote, ...]] = []
         self.has_commit = False
 
+    def votes_of(self, round_: int) -> RoundVotes:
+        """The votes of a round, of which there may be none yet."""
+        votes = self.rounds.get(round_)
+        if votes is None:
+            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
+        return votes
+
+    def count(self, vote: Vote) -> bool:
+        """Count a vote, or keep it if its validator has voted before.
+
+        Returns:
+            Whether it may tell anything; most votes join those before them, and are too few yet.
+        """
+        votes = self.votes_of(vote.round)
+        ballot, sender = votes.ballot_of(vote), vote.sender
+        if sender in ballot.votes:
+            self._keep(vote, votes, ballot.votes[sender])
+            return True
+        tells = ballot.add(sender, vote.value)
+        if tells and ballot.certified is not None and ballot is votes.precommits:
+            self.has_commit = True
+        return tells
+
     def add(self, vote: Vote, current_round: int) -> Threshold | None:
         """Count a vote.
 
         Returns:
             What the votes of its round amount to with it, unless that was told before. A skip is told each time.
         """
-        round_, sender = vote.round, vote.sender
-        votes = self.rounds.get(round_)
-        if votes is None:
-            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
-        ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
-        if sender in ballot.votes:
-            self._keep(vote, votes, ballot.votes[sender])
-        elif not ballot.add(sender, vote.value) and round_ <= current_round:
-            return None  # most votes join those before them, and are too few yet
-        return self._tell(vote, votes, ballot, current_round)
+        if not self.count(vote) and vote.round <= current_round:
+            return None
+        votes = self.rounds[vote.round]
+        return self._tell(vote, votes, votes.ballot_of(vote), current_round)
 
     def _keep(self, vote: Vote, votes: RoundVotes, first: ValueId | None) -> None:
         """Keep a validator's further vote, if it is for something else than those before it."""
@@ -137,8 +156,6 @@ class VoteKeeper:
     def _tell(
         self, vote: Vote, votes: RoundVotes, ballot: Ballot[ValueId | None], current_round: int
     ) -> Threshold | None:
-        if ballot is votes.precommits and ballot.certified is not None:
-            self.has_commit = True
         if vote.round > current_round and 3 * self.quorum.weight_of(votes.voters) > self.quorum.total:
             skip = Threshold(Tally.SKIP, vote.round)
             if skip not in votes.emitted:

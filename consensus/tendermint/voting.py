@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from consensus.ballot import Ballot
 from consensus.machine import Machine
 from consensus.pbft.new_view import is_asked_for
 from consensus.protocol import Abandon, Block, BlockSource, Broadcast, CancelTimer, Execute, SetTimer
@@ -56,7 +57,7 @@ from consensus.tendermint.round_state import (
     ValueId,
 )
 from consensus.tendermint.rules import apply
-from consensus.tendermint.vote_keeper import Tally
+from consensus.tendermint.vote_keeper import Tally, VoteKeeper
 
 ROUNDS_AHEAD = 4
 """Rounds after the current one whose messages are kept in full."""
@@ -82,8 +83,9 @@ class Voting(Machine, ABC):
         self.source = source
         self.state: ValueId = GENESIS
         self.round_state = RoundState(height=0)
-        self._log = HeightLog(0, config.quorum)
-        self._is_voting = False
+        self._log = HeightLog(0, VoteKeeper(config.quorum))
+        # By kind of vote, of the round under way; none while this replica is not voting.
+        self._ballots: dict[type, Ballot[ValueId | None]] = {}
         self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
         self._executing: set[tuple[bytes, int]] = set()
         self._has_prevotes = False  # the timeout of line 35 was scheduled in this round
@@ -111,19 +113,21 @@ class Voting(Machine, ABC):
     def _look_at(self, height: int) -> None:
         """Nothing is known of a height yet."""
         self._executing.clear()
+        self._ballots = {}
         self.round_state = RoundState(height)
-        self._log = HeightLog(height, self.quorum)
+        self._log = HeightLog(height, VoteKeeper(self.quorum))
         self._far.clear()
         self._valid_polka = ()
 
     def _start_round(self, round_: int) -> None:
         self._has_prevotes = self._has_precommits = self._has_seen_polka = False
-        state = self.round_state
+        state, votes = self.round_state, self._log.votes.votes_of(round_)
+        self._ballots = {Prevote: votes.prevotes, Precommit: votes.precommits}
         if round_ > ROUNDS_KEPT:
             self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
-            self._log.votes.add(vote, round_)
+            self._log.votes.count(vote)
         self._consider_proposals()
 
     def _feed(self, event: Event) -> None:
@@ -159,7 +163,7 @@ class Voting(Machine, ABC):
 
     def _settle(self) -> None:
         """Apply the rules until none has anything left to say."""
-        while self._is_voting and (event := self._next_event()) is not None:
+        while self._ballots and (event := self._next_event()) is not None:
             self._feed(event)
         self._arm()
 
@@ -167,21 +171,18 @@ class Voting(Machine, ABC):
         """The first rule whose condition holds."""
         if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
             return ProposalWithPrecommits(*committed)
-        step, round_ = self.round_state.step, self.round_state.round
+        step, (prevotes, precommits) = self.round_state.step, self._ballots.values()
         if step is Step.PROPOSE:
             if (judged := self._judged_proposal()) is not None:
                 return judged
-        elif not self._has_seen_polka and (polka := self._new_polka()) is not None:
-            return polka
-        votes = self._log.votes.rounds.get(round_)
-        if votes is None:
-            return None
+        elif not self._has_seen_polka and prevotes.certified is not None and self._is_polka(prevotes.certified):
+            return ProposalWithPolka(prevotes.certified)
         if step is Step.PREVOTE:
-            if votes.prevotes.weight.get(None, 0) >= self.quorum.threshold:
+            if prevotes.weight.get(None, 0) >= self.quorum.threshold:
                 return PolkaNil()
-            if not self._has_prevotes and sum(votes.prevotes.weight.values()) >= self.quorum.threshold:
+            if not self._has_prevotes and sum(prevotes.weight.values()) >= self.quorum.threshold:
                 return PolkaAny()
-        if not self._has_precommits and sum(votes.precommits.weight.values()) >= self.quorum.threshold:
+        if not self._has_precommits and sum(precommits.weight.values()) >= self.quorum.threshold:
             return PrecommitAny()
         return None
 
@@ -214,7 +215,7 @@ class Voting(Machine, ABC):
         self._consider_proposals()
 
     def _on_proposal(self, message: Proposal) -> None:
-        if message.height != self.round_state.height or not self._is_voting:
+        if message.height != self.round_state.height or not self._ballots:
             self._keep_for_later(message)
             return
         if self._is_near(message.round) and self._is_well_formed(message) and self._log.add_proposal(message):
@@ -271,14 +272,10 @@ class Voting(Machine, ABC):
             return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
         return ProposalReceived(value.id) if is_valid else InvalidProposal()
 
-    def _new_polka(self) -> Event | None:
-        """Line 36: a polka of this round for a valid proposal of this round, for the first time."""
-        round_ = self.round_state.round
-        value = self._log.polka(round_)
-        proposal = None if value is None else self._log.proposal_of(round_, value)
-        if value is None or proposal is None or not self._is_valid(proposal.value):
-            return None
-        return ProposalWithPolka(value)
+    def _is_polka(self, value: ValueId) -> bool:
+        """Line 36: is what two thirds prevoted a valid proposal of this round?"""
+        proposal = self._log.proposal_of(self.round_state.round, value)
+        return proposal is not None and self._is_valid(proposal.value)
 
     def _execute(self, block: Block, round_: int) -> None:
         if (block.digest, round_) not in self._executing:
@@ -289,54 +286,49 @@ class Voting(Machine, ABC):
 
     def _vote(self, vote: Vote) -> None:
         self._emit(Broadcast(vote))
-        self._log.votes.add(vote, vote.round)
+        if not self._ballots[vote.__class__].join(self.id, vote.value):
+            self._log.votes.count(vote)
 
     def _on_vote(self, vote: Vote) -> None:
         state, round_ = self.round_state, vote.round
-        if vote.height != state.height or not self._is_voting:
+        if vote.height != state.height or not self._ballots:
             if vote.height >= state.height:  # what is below is decided: late votes change nothing
                 self._keep_for_later(vote)
             return
-        if round_ == state.round and (votes := self._log.votes.rounds.get(round_)) is not None:
-            # The short way of most votes: their sender's first, and too few yet, or a value has its quorum already.
-            ballot = votes.prevotes if vote.__class__ is Prevote else votes.precommits
-            if vote.sender not in ballot.votes:
-                is_told = ballot.certified is not None
-                if not ballot.add(vote.sender, vote.value) or is_told:
-                    return
-        if round_ == state.round or self._is_near(round_):
-            told = self._log.votes.add(vote, state.round)  # what was counted above is not counted twice
-            if told is None:
+        if round_ == state.round:
+            if not self._log.votes.count(vote):
                 return
-            is_overtaken = told.tally is Tally.SKIP
-        else:
-            is_overtaken = round_ > state.round and self._far.add(vote)
-        if is_overtaken:
+        elif self._is_overtaken(vote):
             self._feed(RoundSkip(round_))
         self._settle()
+
+    def _is_overtaken(self, vote: Vote) -> bool:
+        """Count a vote of another round; do more than a third speak in it, and is it later than this one?"""
+        if not self._is_near(vote.round):
+            return vote.round > self.round_state.round and self._far.add(vote)
+        told = self._log.votes.add(vote, self.round_state.round)
+        return told is not None and told.tally is Tally.SKIP
 
     # --- timer --------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
         """Wait for what the state waits for: a timeout of this round, or messages that may be lost."""
-        awaited = self._awaited()
-        if awaited == self._armed:
+        if not self._ballots:
+            if self._armed is not None:
+                self._armed = None
+                self._emit(CancelTimer())
             return
-        self._armed = awaited
-        self._emit(CancelTimer() if awaited is None else SetTimer(self.config.timeout_of(awaited[2])))
-
-    def _awaited(self) -> tuple[Timeout | None, int, int] | None:
-        if not self._is_voting:
-            return None
-        state = self.round_state
-        timeout = None
+        state, timeout = self.round_state, None
         if self._has_precommits:
             timeout = Timeout.PRECOMMIT
         elif state.step is Step.PROPOSE:
             timeout = Timeout.PROPOSE
         elif state.step is Step.PREVOTE and self._has_prevotes:
             timeout = Timeout.PREVOTE
-        return timeout, state.height, state.round
+        awaited = timeout, state.height, state.round
+        if awaited != self._armed:
+            self._armed = awaited
+            self._emit(SetTimer(self.config.timeout_of(state.round)))
 
     _CONSEQUENCES: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         Propose: _propose,

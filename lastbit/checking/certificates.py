@@ -64,17 +64,17 @@ class Certificates:
         self._last = None if group is None else decide
         self._last_group = group or set()
 
+    def certified_like_another(self, certify: Certify) -> bool:
+        """Is it what another replica certified before, on votes that were cast as well?"""
+        known = self._certifiers.get((certify.height, certify.output))
+        return known is not None and known.issuperset(certify.voters) and self._is_quorum(certify.voters)
+
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
-        output, voters = (certify.height, certify.output), certify.voters
-        known = self._certifiers.get(output)
-        if known is not None and known.issuperset(voters) and self._is_quorum(voters):
-            return  # what another replica certified before, on votes that were cast as well
-        group = self._check(
-            replica, certify.height, voters, self._rules.output(self._seen, certify), "certified an output"
-        )
+        groups = self._rules.output(self._seen, certify)
+        group = self._check(replica, certify.height, certify.voters, groups, "certified an output")
         if group is not None:
-            self._certifiers[output] = group
+            self._certifiers[certify.height, certify.output] = group
             if len(self._certifiers) > CERTIFIERS_KEPT:
                 del self._certifiers[next(iter(self._certifiers))]
 

@@ -68,6 +68,8 @@ class Checkers:
 
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica holds a certificate for the output of a height."""
+        if self._certificates.certified_like_another(certify):
+            return  # and the output is known, too
         self._certificates.certified(replica, certify)
         self._outputs.certified(replica, certify.height, certify.output)
 

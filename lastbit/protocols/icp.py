@@ -20,7 +20,7 @@ from consensus.icp.messages import (
 )
 from consensus.protocol import Adopt, Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup, no_history_vote
+from lastbit.protocols.kind import ANY_BLOCK, OutputVote, Patience, ProtocolKind, Setup
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, own_votes
 
 if TYPE_CHECKING:
@@ -146,6 +146,5 @@ ICP = ProtocolKind(
     leader_states_output=False,
     new_view=None,
     output_vote=_output_vote,
-    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, _behind_state),
 )

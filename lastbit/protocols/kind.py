@@ -63,11 +63,6 @@ class HistoryVote(NamedTuple):
     digest: bytes
 
 
-def no_history_vote(message: Message) -> HistoryVote | None:  # noqa: ARG001
-    """Of a protocol whose messages speak of one output at a time."""
-    return None
-
-
 class Patience(NamedTuple):
     """How long a protocol waits for what it needs.
 
@@ -111,7 +106,8 @@ class ProtocolKind:
         leader_states_output: what a leader proposes states an output of its own.
         new_view: the message that begins a view; None where rounds belong to a height and replicas move on alone.
         output_vote: what a message says of an output; None: nothing.
-        history_vote: what it says of all outputs up to a height; None: nothing.
+        history_vote: what it says of all outputs up to a height, or None; left out where messages speak of one output
+            at a time.
         vote_rules: what its messages mean as votes, and what follows from them.
     """
 
@@ -131,5 +127,5 @@ class ProtocolKind:
     leader_states_output: bool
     new_view: type[Message] | None
     output_vote: Callable[[Message], OutputVote | None]
-    history_vote: Callable[[Message], HistoryVote | None]
     vote_rules: VoteRules
+    history_vote: Callable[[Message], HistoryVote | None] | None = None

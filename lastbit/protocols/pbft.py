@@ -19,7 +19,7 @@ from consensus.pbft.messages import (
 )
 from consensus.protocol import Adopt, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
-from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back, no_history_vote
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, nobody, own_votes
 
 if TYPE_CHECKING:
@@ -100,6 +100,5 @@ PBFT = ProtocolKind(
     leader_states_output=False,
     new_view=NewView,
     output_vote=_output_vote,
-    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, nobody, _behind_state),
 )

@@ -10,7 +10,7 @@ from consensus.protocol import Certify, Decide, Message, Pair
 from consensus.quorum import QuorumSystem
 from consensus.tendermint import Tendermint, TendermintConfig
 from consensus.tendermint.messages import KINDS, Precommit, Prevote, Proposal, Sync
-from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back, no_history_vote
+from lastbit.protocols.kind import OutputVote, Patience, ProtocolKind, Setup, never_held_back
 from lastbit.protocols.votes import PROPOSAL, Reading, Readings, Vote, VoteRules, VotesSeen, nobody, own_votes
 
 if TYPE_CHECKING:
@@ -105,6 +105,5 @@ TENDERMINT = ProtocolKind(
     leader_states_output=True,
     new_view=None,
     output_vote=_output_vote,
-    history_vote=no_history_vote,
     vote_rules=VoteRules(_READINGS, _behind_decision, _behind_output, nobody),
 )

@@ -79,3 +79,26 @@ def test_a_ballot_is_closed_exactly_when_no_further_votes_could_certify_a_value(
     assert ballot.is_open == (best >= system.threshold)
     winners = [value for value in "abc" if system.is_quorum(r for r, v in votes.items() if v == value)]
     assert ([ballot.certified] if ballot.certified else []) == winners
+
+
+@FIXED
+@given(WEIGHTS, st.data())
+def test_a_vote_that_joins_changes_what_is_counted_and_nothing_else(
+    weights: tuple[int, ...], data: st.DataObject
+) -> None:
+    system = QuorumSystem(weights)
+    votes = data.draw(st.lists(st.tuples(st.integers(0, system.replicas - 1), st.sampled_from(["a", "a", None]))))
+    looked_at_closely: Ballot[str | None] = Ballot(system)
+    joined: Ballot[str | None] = Ballot(system)
+    for replica, value in votes:
+        before = joined.certified
+        is_reached = system.is_quorum(joined.voters(value))
+        if joined.join(replica, value):
+            assert joined.certified == before
+            assert (before is not None) or system.is_quorum(joined.voters(value)) == is_reached
+        else:
+            joined.add(replica, value)
+        looked_at_closely.add(replica, value)
+        assert joined == looked_at_closely
+        assert (joined.weight, joined.certified) == (looked_at_closely.weight, looked_at_closely.certified)
+        assert joined.is_split == looked_at_closely.is_split

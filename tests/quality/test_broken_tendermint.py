@@ -102,7 +102,7 @@ class DecidesOnPolka(Tendermint):
 
     def _next_event(self) -> Event | None:
         round_ = self.round_state.round
-        value = self._log.polka(round_)
+        value = self._log.votes.votes_of(round_).prevotes.certified
         if value is not None and value in self._log.values:
             self._conclude(CommitCertificate(round_, self._log.values[value], self._log.polka_voters(round_, value)))
             return None

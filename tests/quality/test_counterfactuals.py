@@ -130,9 +130,9 @@ def test_a_partition_comes_before_timeouts_that_would_do_by_themselves() -> None
 
 
 def test_a_split_that_a_recovery_would_tip_is_named_for_the_recovery() -> None:
-    (stall,) = as_told("resync-too-slow").stalls
+    stalls = as_told("resync-too-slow").stalls
 
-    assert stall.contributing == ("split-ballot",)
+    assert {stall.contributing for stall in stalls} == {("split-ballot",)}
 
 
 def test_answers_that_differ_come_before_a_network_that_loses_messages() -> None:
@@ -190,9 +190,9 @@ def test_timers_are_compared_with_the_delays_that_hold_now(protocol: str) -> Non
 
 def test_timers_that_suit_the_delays_leave_a_block_that_is_slow() -> None:
     late = {"delay": [{"ms": 300, "from_ms": 200, "until_ms": 4_000}]}
-    (stall,) = stalls_of("pbft", network=late)
+    stalls = stalls_of("pbft", network=late)
 
-    assert stall.cause_code == "slow-block"
+    assert [stall.cause_code for stall in stalls] == ["slow-block", "slow-block"]
 
 
 @pytest.mark.parametrize("protocol", ["pbft", "pbft-classic", "tendermint"])  # icp is not stalled by it
@@ -245,6 +245,41 @@ def test_a_replica_that_was_cut_off_and_has_not_caught_up_recovers_too_slowly() 
     one_by_one = split(groups=[[0]], from_ms=100, until_ms=5_000, every_ms=2_450)
     slow = {"operations_per_second": 1_000_000}
     crash = [{"replica": 2, "from_ms": 5_005}]
-    (stall,) = stalls_of("tendermint", network=one_by_one, crash=crash, fleet=slow)
+    stalls = stalls_of("tendermint", network=one_by_one, crash=crash, fleet=slow)
 
-    assert stall.cause_code == "recovery-too-slow"
+    assert [stall.cause_code for stall in stalls] == ["recovery-too-slow", "leader-away"]
+
+
+@pytest.mark.parametrize("who", [{"replica": [{"id": 0, "operations_per_second": 100_000}]}, {}])
+def test_a_leader_that_computes_slowly_waits_for_its_own_checkpoint_though_all_others_have_theirs(
+    who: dict[str, Any],
+) -> None:
+    found = stalls_of("pbft-classic", {"checkpoint_interval": 4, "replicas": 6, "stall_after_ms": 400}, **who)
+
+    assert {stall.cause_code for stall in found} == ({"certification-behind"} if who else set())
+    assert all("replica 0, which leads" in stall.cause for stall in found)
+
+
+MOVING = {"partition": [{"groups": [[2]], "from_ms": 500, "until_ms": 2_500, "every_ms": 100}]}
+
+
+@pytest.mark.parametrize("network", [MOVING, {}])
+def test_a_partition_that_moves_is_named_though_a_quorum_is_together_as_the_stall_is_noticed(
+    network: dict[str, Any],
+) -> None:
+    """Five of six are a quorum. Replica 1 is down, and so together are five only while it is the one cut off."""
+    crash = [{"replica": 1, "from_ms": 600, "until_ms": 4_500}]
+    chain = {"replicas": 6, "stall_after_ms": 400}
+    found = stalls_of("tendermint", chain, network=network, crash=crash)
+
+    assert [stall.cause_code for stall in found] == (["partition"] if network else [])
+
+
+def test_a_stall_that_outlasts_its_fault_keeps_the_cause_until_the_end() -> None:
+    down = [{"replica": each, "from_ms": 500, "until_ms": 4_400} for each in (1, 2)]
+    chain = {"protocol": "pbft-classic", "policy": "halt", "stall_after_ms": 400, "give_up_after_ms": 4_000}
+    *_, stall = lastbit.run(
+        scenario(chain | {"blocks": 60}, crash=down, replica=[{"id": 0, "behaviour": "silent"}])
+    ).stalls
+
+    assert (stall.permanent, stall.cause_code) == (True, "no-quorum-alive")

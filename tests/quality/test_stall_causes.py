@@ -65,6 +65,29 @@ def test_a_partition_without_a_majority_stalls_the_chain_until_it_heals() -> Non
     assert 3_000_000_000 < stall.until_ns < 10_000_000_000
 
 
+@pytest.mark.parametrize("protocol", ["pbft", "pbft-classic", "tendermint", "icp"])
+def test_a_stall_soon_after_another_is_noticed_as_the_first_was(protocol: str) -> None:
+    """Well before the time in which the first would have been given up, which is 20 times as long as a stall."""
+    splits = [{"groups": [[0, 1], [2, 3]], "from_ms": at, "until_ms": at + 1_500} for at in (200, 4_000, 8_000)]
+    policy = "halt" if protocol in ("pbft-classic", "icp") else "retry"
+    chain = {"protocol": protocol, "policy": policy, "blocks": 400, "stall_after_ms": 400}
+    result = lastbit.run(scenario(chain, network={"partition": splits}))
+
+    assert [stall.cause_code for stall in result.stalls] == ["partition"] * 3
+    assert [round(stall.from_ns / 1e9) for stall in result.stalls] == [0, 4, 8]
+
+
+def test_a_stall_that_waits_for_the_last_replica_ends_with_it_and_the_run_is_complete() -> None:
+    """Nothing of the chain moves when replica 4, which takes over what it computed otherwise, is there at last."""
+    chain = {"protocol": "tendermint", "outvoted": "resync", "replicas": 5, "blocks": 50, "stall_after_ms": 400}
+    other = [{"id": 4, "profile": {"precision": "fp64"}}]
+    result = lastbit.run(scenario(chain | {"give_up_after_ms": 4_000}, replica=other, state={}))
+    *_, last = result.stalls
+
+    assert (last.cause_code, last.permanent) == ("replica-behind", False)
+    assert result.outcome == "completed"
+
+
 def test_a_partition_that_leaves_a_quorum_together_stalls_nothing_and_the_other_catches_up() -> None:
     split = {"partition": [{"groups": [[1]], "from_ms": 100, "until_ms": 1_500}]}
     result = lastbit.run(scenario({"blocks": 100}, network=split))

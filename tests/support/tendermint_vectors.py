@@ -1,6 +1,7 @@
 """Steps of Tendermint written down by others, and the words in which they are written.
 
-The folder is `LASTBIT_CONFORMANCE`, or `shared/conformance` beside the checkout; its README describes the format.
+The folder is `LASTBIT_CONFORMANCE`, or `shared/conformance` beside the checkout; its README describes the format. The
+files may lie in it or in a folder `tendermint` of its own, under any name: a row tells by its fields what it is about.
 """
 
 from __future__ import annotations
@@ -20,23 +21,28 @@ from consensus.tendermint.vote_keeper import RoundVotes, Tally, Threshold, VoteK
 
 Row = dict[str, Any]
 
+FILES = "*.jsonl*"
+
 
 def folder() -> Path:
     beside = Path(__file__).parents[2] / ".." / "shared" / "conformance"
-    return Path(os.environ.get("LASTBIT_CONFORMANCE", beside)) / "tendermint"
+    named = Path(os.environ.get("LASTBIT_CONFORMANCE", beside))
+    return named if any(named.glob(FILES)) else named / "tendermint"
 
 
-def rows(pattern: str) -> Iterator[Row]:
-    """The rows of all files whose name fits."""
-    for path in sorted(folder().glob(pattern)):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+def rows(field: str) -> Iterator[Row]:
+    """The rows that have a field: `input` those of the state machine, `vote` those of the vote keeper."""
+    for path in sorted(folder().glob(FILES)):
+        read = gzip.open if path.suffix == ".gz" else open
+        with read(path, "rt", encoding="utf-8") as lines:
+            yield from (row for row in map(json.loads, lines) if field in row)
 
 
 def value_of(found: Any) -> ValueId | None:
-    """A value stands alone or as {"Val": ...}; "Nil" is nil."""
-    text = found["Val"] if isinstance(found, dict) else found
-    return None if text == "Nil" else text.encode()
+    """A value stands alone or as {"Val": ...}; "Nil" alone is nil."""
+    if isinstance(found, dict):
+        return str(found["Val"]).encode()
+    return None if found == "Nil" else str(found).encode()
 
 
 def named(found: Any) -> tuple[str, Any]:

@@ -32,6 +32,8 @@ QUIET = Facts(
     honest_up=(0, 1, 2, 3),
     reach=together([0, 1, 2, 3]),
     reach_changes=False,
+    down_since=(),
+    reach_since=together([0, 1, 2, 3]),
     verdict=None,
     height=5,
     liar=None,
@@ -47,6 +49,8 @@ QUIET = Facts(
     leader_states_output=False,
     uncertified=0,
     uncertified_max=None,
+    held_back=(),
+    leader_is_needed=True,
     loss=0.0,
 )
 
@@ -116,7 +120,7 @@ def test_a_cause_that_is_not_known_is_called_so() -> None:
         pytest.param(
             replace(QUIET, is_done=True, behind=(1,)),
             "replica-behind",
-            "the chain is done, but replica 1 cannot catch up",
+            "the chain is done, but replica 1 has not caught up",
             id="one is behind",
         ),
         pytest.param(
@@ -294,6 +298,22 @@ def test_a_ballot_that_who_recovers_would_tip_is_split_by_its_absence(
     assert find_cause(replace(QUIET, verdict=split(said=said), resyncing=recovering)).code == first
 
 
+@pytest.mark.parametrize(
+    ("said", "facts", "word"),
+    [
+        ("aab", QUIET, "so far"),  # replica 3 is still at it
+        ("aab", replace(QUIET, down=(3,)), "so far"),  # it may come back
+        ("aab", replace(QUIET, silent=(3,)), "and none possible"),
+        ("aab", replace(QUIET, halted_themselves=(3,)), "and none possible"),
+        ("abc", QUIET, "and none possible"),
+    ],
+)
+def test_a_quorum_is_called_impossible_only_where_nobody_can_bring_it(said: str, facts: Facts, word: str) -> None:
+    sentence = find_cause(replace(facts, verdict=split(said=said))).sentence
+
+    assert word in sentence.split(":")[0]
+
+
 def test_where_too_few_are_alive_anyhow_no_recovery_is_blamed() -> None:
     assert codes(replace(QUIET, resyncing=(3,), down=(1, 2))) == ("no-quorum-alive",)
 
@@ -325,6 +345,28 @@ def test_certification_is_behind_from_the_height_on_that_holds_ordering_back() -
     assert codes(replace(QUIET, uncertified=32, uncertified_max=None)) == ("unexplained",)
 
 
+def test_a_leader_that_lacks_certificates_itself_holds_ordering_back_whatever_others_have() -> None:
+    lags = replace(QUIET, uncertified_max=32, held_back=(0,))
+    cause = find_cause(lags)
+
+    assert (cause.code, cause.sentence) == (
+        "certification-behind",
+        "replica 0, which leads, lags behind with certificates; from 32 on ordering is held back",
+    )
+    assert codes(replace(lags, leader_is_needed=False)) == ("unexplained",)
+    assert codes(replace(lags, leaders={1: "honest"})) == ("unexplained",)
+
+
+def test_who_lacks_certificates_does_not_vote_and_is_missed_once_the_others_are_too_few() -> None:
+    cause = find_cause(replace(QUIET, uncertified_max=32, held_back=(3,), down=(2,)))
+
+    assert (cause.code, cause.sentence) == (
+        "certification-behind",
+        "replica 3 lags behind with certificates, and the rest weigh 2; 3 are needed",
+    )
+    assert codes(replace(QUIET, uncertified_max=32, held_back=(3,), down=(1, 2))) == ("no-quorum-alive",)
+
+
 def test_where_certificates_are_all_that_is_missing_certification_is_behind() -> None:
     done = replace(QUIET, is_done=True, uncertified=16, uncertified_max=32)
 
@@ -347,6 +389,34 @@ def test_a_timeout_that_is_just_long_enough_is_too_short() -> None:
     assert codes(replace(QUIET, patience=just._replace(longest_ns=just.longest_ns + 1))) == ("unexplained",)
 
 
+def test_a_silent_leader_is_faulty_and_not_away() -> None:
+    assert codes(replace(QUIET, silent=(0,), leaders={0: "silent"})) == ("faulty-leader",)
+
+
 def test_a_leader_cut_off_is_blamed_only_where_the_others_could_decide_without_it() -> None:
     assert codes(replace(QUIET, reach=together([0], [1, 2, 3]))) == ("leader-away",)
     assert codes(replace(QUIET, reach=HALVES)) == ("partition",)
+
+
+# --- what is over ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_over_is_named_where_nothing_that_holds_now_explains_the_stall() -> None:
+    over = find_cause(replace(QUIET, down_since=(1, 2)))
+
+    assert (over.code, over.sentence) == (
+        "no-quorum-alive",
+        "no quorum alive throughout the stall: 2 of 4 speak, 3 are needed (replicas 1, 2 down)",
+    )
+    apart = find_cause(replace(QUIET, reach_since=HALVES))
+    assert (apart.code, apart.sentence) == (
+        "partition",
+        "partition: no side weighs 3 throughout the stall (replicas 0, 1 | 2, 3)",
+    )
+
+
+def test_what_is_over_comes_before_chance_and_behind_all_that_holds_now() -> None:
+    over = replace(QUIET, down_since=(1, 2), loss=0.1)
+
+    assert codes(over) == ("no-quorum-alive", "messages-lost")
+    assert codes(replace(over, down=(0,))) == ("leader-away", "messages-lost")

@@ -89,7 +89,7 @@ def test_a_newcomer_that_leads_executes_nothing_twice() -> None:
     simulation = begun(0, chain={"blocks": 200, "pipeline": 3})
     simulation.world.run(until_ns=400 * MS + 1)
 
-    heights = [execution.block.height for execution in simulation.nodes[0].executor._under_way]
+    heights = [block.height for _, block, *_ in simulation.nodes[0].executor._under_way]
     assert heights == [1, 2, 3]
 
 

@@ -40,6 +40,7 @@ class Watched:
             now_ns=lambda: now_ns,
             record=self.records.append,
             progressed=self._progressed,
+            caught_up=lambda: None,
         )
 
     def _progressed(self) -> None:

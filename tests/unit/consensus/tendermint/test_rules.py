@@ -116,6 +116,12 @@ def test_a_value_of_ones_own_is_proposed_without_a_polka() -> None:
     assert said(at(Step.PROPOSE), events.ValueReady(A)) == Propose(2, A, -1)
 
 
+def test_a_value_that_comes_late_is_proposed_with_the_valid_round_of_that_moment() -> None:
+    """Line 19 broadcasts the variable, and line 43 may have set it while the value was asked for."""
+    late = at(Step.PRECOMMIT, valid_value=B, valid_round=2)
+    assert said(late, events.ValueReady(A)) == Propose(2, A, 2)
+
+
 @pytest.mark.parametrize("round_", [0, 2])
 def test_rounds_only_go_up(round_: int) -> None:
     assert refused(at(Step.UNSTARTED), events.StartRound(round_, is_proposer=False))
