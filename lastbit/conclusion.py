@@ -118,9 +118,16 @@ def conclude(
         environment=current_environment(),
         versions_untested=untested_versions(),
         trace_digest=trace_digest,
-        trace_file=str(trace_file) if trace_file is not None else None,
+        trace_file=_shown(trace_file),
+        model_file=_shown(scenario.model_path),
+        inputs_file=_shown(scenario.inputs_path),
+        feeds_back=feedback_of(scenario.state) is not None,
         command=command,
     )
+
+
+def _shown(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _close_trace(

@@ -65,7 +65,7 @@ def _outcome(result: Result) -> str:
         case "forked":
             what = f"FORKED at height {result.forks[0].height:,}" if result.forks else "FORKED"
         case "stalled":
-            what = f"STALLED for good at height {result.stalls[-1].height:,}" if result.stalls else "STALLED for good"
+            what = f"STALLED for good{_where(result)}"
         case "completed":
             what = f"COMPLETED {committed}"
         case "inconclusive":
@@ -77,6 +77,16 @@ def _outcome(result: Result) -> str:
     if result.expected is None:
         return what
     return f"{what}, as expected" if result.as_expected else f"{what}; expected was: {result.expected}"
+
+
+def _where(result: Result) -> str:
+    """A height that all have decided stands still for want of a certificate."""
+    if not result.stalls:
+        return ""
+    height = result.stalls[-1].height
+    if height > result.heights.committed:
+        return f" at height {height:,}"
+    return f": height {height:,} is ordered, and its output is not certified"
 
 
 def _colour(result: Result) -> str:
@@ -259,6 +269,14 @@ def _more(layout: Layout, count: int, noun: str) -> Iterator[str]:
         yield layout.line("  ", f"and {wording.counted(count, f'more {noun}')}; --json lists up to a hundred")
 
 
+def _of_trace(result: Result, command: str, *options: str) -> str:
+    """A command on the trace. Files of the user's own are in no trace, and must be given."""
+    words = ["lastbit", command, str(result.trace_file), *options]
+    for option, file in (("--model", result.model_file), ("--inputs", result.inputs_file)):
+        words += [option, file] if file is not None else []
+    return shlex.join(words)
+
+
 def _next(result: Result, layout: Layout) -> Iterator[str]:
     parts = [f"simulated {wording.duration(result.simulated_ns)}"]
     if result.simulated_ns and result.heights.committed:
@@ -268,9 +286,8 @@ def _next(result: Result, layout: Layout) -> Iterator[str]:
     if result.command is not None:
         yield layout.line("  again:   ", result.command)
     if result.trace_file is not None:
-        yield layout.line("  replay:  ", f"lastbit replay {shlex.quote(result.trace_file)}")
-        if result.first_failure_height is not None:
-            height = result.first_failure_height
-            yield layout.line("  why:     ", f"lastbit explain {shlex.quote(result.trace_file)} --height {height}")
+        yield layout.line("  replay:  ", _of_trace(result, "replay"))
+        if result.first_failure_height is not None and not result.feeds_back:
+            yield layout.line("  why:     ", _of_trace(result, "explain", "--height", str(result.first_failure_height)))
     if result.versions_untested:
         yield layout.line("  not tested with these versions: ", ", ".join(result.versions_untested), indent=4)

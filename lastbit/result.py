@@ -336,6 +336,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         versions_untested: packages whose version was not tested, in words.
         trace_digest: SHA-256 of all records after the trace's header.
         trace_file: where the trace was written; None: nowhere.
+        model_file: of the user's own, which a replay must be given; None: the model came with lastbit.
+        inputs_file: the same of the inputs.
+        feeds_back: an output of the model is an input of the next request. Then no answer can be explained by itself.
         command: what repeats the run; None where it was started from Python with a scenario that is no file.
     """
 
@@ -389,6 +392,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     versions_untested: tuple[str, ...] = ()
     trace_digest: str
     trace_file: str | None = None
+    model_file: str | None = None
+    inputs_file: str | None = None
+    feeds_back: bool = False
     command: str | None
 
     def __post_init__(self) -> None:

@@ -100,6 +100,17 @@ def test_other_versions_are_told_beside_a_difference(typed: Typed, trace: Path) 
     assert "onnxruntime 1.0 then" in out
 
 
+def test_the_replay_that_a_run_offers_names_a_model_of_ones_own(typed: Typed) -> None:
+    model = own_models.tokens(Path("mine.onnx"))
+    code, out, _ = typed(
+        "run", "all-equal", "--model", model, "--dim", "length=3", "--blocks", 3, "--trace", "run.jsonl"
+    )
+    assert code == 0
+    (offered,) = (line.split("replay:")[1].split() for line in out.splitlines() if "replay:" in line)
+
+    assert typed(*offered[1:])[0] == 0
+
+
 def test_a_model_and_inputs_of_ones_own_are_asked_for_and_taken(typed: Typed) -> None:
     model = own_models.tokens(Path("mine.onnx"))
     typed("run", "all-equal", "--model", model, "--dim", "length=3", "--blocks", 3, "--trace", "run.jsonl")

@@ -318,3 +318,28 @@ def test_each_protocol_has_its_own_word_for_a_try() -> None:
     for word, report in zip(("view", "round"), told, strict=True):
         assert f"  height 7, {word} 2   agreement failure" in report
         assert f"0 further attempts, 1 {word} change\n" in report
+
+
+def test_what_can_be_done_with_a_trace_names_the_files_that_it_does_not_hold() -> None:
+    told = str(render(a_result(trace_file="run.jsonl", model_file="my models/m.onnx", inputs_file="in.npz")))
+    files = "--model 'my models/m.onnx' --inputs in.npz\n"
+
+    assert f"  replay:  lastbit replay run.jsonl {files}" in told
+    assert f"  why:     lastbit explain run.jsonl --height 8113 {files}" in told
+
+
+def test_answers_that_were_fed_with_others_are_not_offered_to_be_explained() -> None:
+    told = str(render(a_result(trace_file="run.jsonl", feeds_back=True)))
+
+    assert "lastbit replay run.jsonl\n" in told
+    assert "lastbit explain" not in told
+
+
+def test_a_chain_that_is_ordered_to_its_end_stalls_for_want_of_a_certificate() -> None:
+    heights = Heights(
+        target=120, committed=120, unanimous=75, with_dissent=0, skipped=0, uncertified=45, ordered=120, certified=75
+    )
+    stall = msgspec.structs.replace(STALL, height=76)
+    told = str(render(a_result(heights=heights, stalls=(stall,), expected=None)))
+
+    assert "  STALLED for good: height 76 is ordered, and its output is not certified\n" in told
