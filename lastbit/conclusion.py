@@ -111,6 +111,7 @@ def conclude(
         rate=_rate(simulation, tally),
         stalls=stalls,
         simulated_ns=simulation.world.now_ns,
+        moved_ns=simulation.stalls.progressed_ns,
         events=simulation.trace.digest.events,
         messages=simulation.network.delivered,
         inferences=inferences,

@@ -269,6 +269,14 @@ def _more(layout: Layout, count: int, noun: str) -> Iterator[str]:
         yield layout.line("  ", f"and {wording.counted(count, f'more {noun}')}; --json lists up to a hundred")
 
 
+def _pace(result: Result) -> str:
+    """Heights a second; of a run that is complete up to its last height, for what comes after it is no pace."""
+    until_ns = result.moved_ns if result.outcome == "completed" and result.moved_ns else result.simulated_ns
+    rate = result.heights.committed / (until_ns / 1e9)
+    text = f"{rate:,.0f} heights a second" if rate >= 1_000 else f"{rate:.3g} heights a second"
+    return text if until_ns == result.simulated_ns else f"{text} up to the last, at {wording.duration(until_ns)}"
+
+
 def _of_trace(result: Result, command: str, *options: str) -> str:
     """A command on the trace. Files of the user's own are in no trace, and must be given."""
     words = ["lastbit", command, str(result.trace_file), *options]
@@ -280,7 +288,7 @@ def _of_trace(result: Result, command: str, *options: str) -> str:
 def _next(result: Result, layout: Layout) -> Iterator[str]:
     parts = [f"simulated {wording.duration(result.simulated_ns)}"]
     if result.simulated_ns and result.heights.committed:
-        parts.append(f"{result.heights.committed / (result.simulated_ns / 1e9):.3g} heights a second")
+        parts.append(_pace(result))
     parts += [wording.counted(result.messages, "message"), f"trace {wording.digest(result.trace_digest, 16)}"]
     yield layout.line("  ", " · ".join(parts))
     if result.command is not None:

@@ -328,6 +328,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         rate: first attempts that failed, with the interval.
         stalls: in order of time.
         simulated_ns: simulated time.
+        moved_ns: when the chain last moved. Where outputs are compared after a height is decided, a run that is
+            complete has gone on for a while after that.
         events: delivered events.
         messages: delivered messages.
         inferences: asked and run.
@@ -384,6 +386,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     rate: Rate
     stalls: tuple[Stall, ...]
     simulated_ns: int
+    moved_ns: int
     events: int
     messages: int
     inferences: Inferences

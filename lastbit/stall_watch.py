@@ -54,6 +54,11 @@ class StallWatch:
         return bool(self.stalls) and self.stalls[-1].until_ns is None
 
     @property
+    def progressed_ns(self) -> int:
+        """When the chain last moved."""
+        return self._progress_ns
+
+    @property
     def look_at_ns(self) -> int:
         """When `look` is to be called next, unless there is progress before."""
         return self._progress_ns + (self._give_up_after_ns if self.is_open else self._stall_after_ns)

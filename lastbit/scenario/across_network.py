@@ -80,6 +80,8 @@ def _in_pairs(network: Network) -> Iterator[Fault]:
 def _in_groups(place: str, partition: Partition, chain: Chain | None) -> Iterator[Fault]:
     if not partition.groups or not all(partition.groups):
         yield Fault(f"{place}.groups", "a group is empty; groups such as [[0, 1], [2, 3]]")
+    if chain is not None and len(partition.groups) == 1 and {*range(chain.replicas)} == {*partition.groups[0]}:
+        yield Fault(f"{place}.groups", "all replicas are in one group, so that nobody is cut off; leave some out")
     for replica, times in Counter(replica for group in partition.groups for replica in group).items():
         if times > 1:
             yield Fault(f"{place}.groups", f"replica {replica} is named {times} times; a replica is in one group")

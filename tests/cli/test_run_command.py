@@ -50,6 +50,7 @@ RESULT = Result(
     rate=first_failure_rate(3),
     stalls=(),
     simulated_ns=9,
+    moved_ns=9,
     events=1,
     messages=1,
     inferences=Inferences(asked=4, run=1),

@@ -94,6 +94,7 @@ def a_result(**changes: Any) -> Result:
         rate=first_failure_rate(8_113),
         stalls=(STALL,),
         simulated_ns=1_623_000_000_000,
+        moved_ns=1_623_000_000_000,
         events=300_000,
         messages=292_068,
         inferences=Inferences(asked=32_452, run=8_113),
@@ -343,3 +344,21 @@ def test_a_chain_that_is_ordered_to_its_end_stalls_for_want_of_a_certificate() -
     told = str(render(a_result(heights=heights, stalls=(stall,), expected=None)))
 
     assert "  STALLED for good: height 76 is ordered, and its output is not certified\n" in told
+
+
+@pytest.mark.parametrize(
+    ("outcome", "moved_ns", "said"),
+    [
+        ("completed", 6_000_000_000, "simulated 6 s · 20 heights a second · "),
+        ("completed", 5_000_000_000, "simulated 6 s · 24 heights a second up to the last, at 5 s · "),
+        ("completed", 12_000_000, "simulated 6 s · 10,000 heights a second up to the last, at 12 ms · "),
+        ("stalled", 5_000_000_000, "simulated 6 s · 20 heights a second · "),
+    ],
+)
+def test_the_pace_of_a_run_that_is_complete_is_that_up_to_its_last_height(
+    outcome: str, moved_ns: int, said: str
+) -> None:
+    heights = Heights(target=120, committed=120, unanimous=120, with_dissent=0, skipped=0, ordered=120, certified=120)
+    told = str(render(a_result(outcome=outcome, heights=heights, simulated_ns=6_000_000_000, moved_ns=moved_ns)))
+
+    assert said in told

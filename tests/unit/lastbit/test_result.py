@@ -110,6 +110,7 @@ def a_result(**changes: Any) -> Result:
             ),
         ),
         simulated_ns=9,
+        moved_ns=9,
         events=1,
         messages=1,
         inferences=Inferences(asked=4, run=1),

@@ -198,6 +198,11 @@ DELAY = "[[network.delay]]\nms = 5\n"
             "7 is no probability; from 0 to 1",
         ),
         (PARTITION + "one_way = 1\n", "network.partition[0].one_way", "1 is not allowed; true or false"),
+        (
+            PARTITION.replace("[[0], [1]]", "[[3, 1, 2, 0]]"),
+            "network.partition[0].groups",
+            "all replicas are in one group, so that nobody is cut off; leave some out",
+        ),
         (PARTITION + "every_ms = 0\n", "network.partition[0].every_ms", "0 is not a time in milliseconds; from 1e-6"),
         (SLOW.replace("= 2", "= 0.5"), "network.slow[0].factor", "0.5 is not a factor; from 1 to 1e6"),
         (SLOW.replace("= 1", "= 4"), "network.slow[0].replica", "there is no replica 4; 4 replicas, 0 to 3"),
