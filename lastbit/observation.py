@@ -135,7 +135,7 @@ class Observation:
             tip, all_ = heights.tip, heights.all
             self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
-            if heights.tip > tip or heights.all > all_:
+            if heights.tip > tip or heights.all > all_ or heights.all >= self._blocks:
                 self._close_heights(has_moved=heights.tip > tip)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
@@ -151,8 +151,9 @@ class Observation:
             before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
-            if self.chain.certified.tip > before:
-                self._close_heights(has_moved=True)
+            has_moved = self.chain.certified.tip > before
+            if has_moved or self.chain.frontier >= self._blocks:
+                self._close_heights(has_moved=has_moved)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""

@@ -28,7 +28,7 @@ class Watched:
         protocol: str = "pbft",
     ) -> None:
         self.records: list[dict[str, Any]] = []
-        self.progressed = 0
+        self.progressed = self.caught_up = 0
         self.observation = Observation(
             QUORUM,
             honest,
@@ -40,11 +40,14 @@ class Watched:
             now_ns=lambda: now_ns,
             record=self.records.append,
             progressed=self._progressed,
-            caught_up=lambda: None,
+            caught_up=self._caught_up,
         )
 
     def _progressed(self) -> None:
         self.progressed += 1
+
+    def _caught_up(self) -> None:
+        self.caught_up += 1
 
     def execute(self, height: int, answers: str, *, view: int = 0, empty: bool = False) -> None:
         """Replica i answers the i-th letter; a dot says nothing."""
@@ -463,3 +466,27 @@ def test_clients_hear_what_is_replied_until_the_height_is_settled() -> None:
 
     (conflict,) = watched.observation.replies.conflicts
     assert (conflict.height, [who for _, who in conflict.sides]) == (1, [(0, 1), (2, 3)])
+
+
+def test_who_comes_back_to_a_chain_that_is_complete_is_told_of_when_it_has_caught_up() -> None:
+    watched = Watched(blocks=1)
+    watched.observation.went_down(3)
+    watched.execute(1, "aaa.")
+    watched.decide(1, "a", (0, 1, 2))
+    watched.observation.came_up(3)
+    before = watched.caught_up
+    watched.decide(1, "a", (3,))
+
+    assert (watched.caught_up, watched.progressed) == (before + 1, 2)
+
+
+def test_who_certifies_last_is_told_of_once_everybody_has_decided() -> None:
+    watched = Watched(blocks=1, protocol="tendermint")
+    watched.execute(1, "aaaa")
+    for replica in range(4):
+        watched.observation.decided(replica, decide(1, "a"))
+    watched.observation.certified(0, Certify(1, digest("a"), (0, 1, 2)))
+    before = watched.caught_up
+    watched.observation.certified(1, Certify(1, digest("a"), (0, 1, 2)))
+
+    assert watched.caught_up == before + 1
