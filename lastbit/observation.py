@@ -22,10 +22,11 @@ from consensus.protocol import (
     Resync,
 )
 from consensus.quorum import QuorumSystem
-from lastbit.attempts import Attempt, Line, Verdict, verdict_of_history
+from lastbit.attempts import Attempt, Verdict, verdict_of_history
 from lastbit.chain_watch import ChainWatch, Decided
 from lastbit.checking import Checkers
 from lastbit.frontier import Frontier
+from lastbit.height_record import attempt_records, decision_record, dissenters
 from lastbit.protocols import ProtocolKind
 from lastbit.replies import Replies
 from lastbit.tally import Tally
@@ -327,42 +328,25 @@ class Observation:
         self.tally.add_arithmetic(self._attempts.get(height, {}).values(), self._base)
         self.tally.add_attempts(height, verdicts)
 
-    def _dissenters(self, height: int, decide: Decide, output: bytes | None) -> list[int]:
-        """The honest replicas whose own last answer to the decided block is not the output that holds."""
-        if output is None:
-            return []
-        last: dict[int, bytes] = {}
-        for _, attempt in sorted(self._attempts.get(height, {}).items()):
-            for block, answer, replicas in attempt.groups:
-                if block == decide.block:
-                    last.update(dict.fromkeys(replicas, answer.named))
-        return sorted(replica for replica, digest in last.items() if digest != output)
-
     def _height_record(self, height: int, verdicts: Sequence[Verdict]) -> tuple[dict[str, Any], list[int]]:
         """What the trace says of a height, and who dissents."""
+        attempts = self._attempts.get(height, {})
+        record = {
+            "height": height,
+            "at_ns": self._now_ns(),
+            "attempts": attempt_records(attempts, verdicts, self.quorum),
+        }
         decided = self.chain.at(height)
-        attempts = [self._attempt_record(height, verdict) for verdict in verdicts]
-        record: dict[str, Any] = {"height": height, "at_ns": self._now_ns(), "attempts": attempts}
         if decided is None:
             return record, []
-        decide = decided.decide
         output = self._output(height, decided)
-        dissent = self._dissenters(height, decide, output)
-        shown = None if output is None else output.hex()
-        decision = {"block": decide.block.digest.hex(), "output": shown, "view": decide.view}
-        record |= {"requests": list(decide.block.requests), "decided": decision, "dissent": dissent}
+        dissent = [] if output is None else dissenters(attempts, decided.decide.block, output)
+        record |= decision_record(decided.decide, output) | {"dissent": dissent}
         if self._compares_later:
             certified = self.chain.certified_at(height)
             record["ordered_at_ns"] = decided.at_ns
             record["certified_at_ns"] = None if certified is None else certified.at_ns
         return record, dissent
-
-    def _attempt_record(self, height: int, verdict: Verdict) -> dict[str, Any]:
-        record = {"view": verdict.view, "ballot": [_plain(line) for line in verdict.ballot]}
-        attempt = self._attempts[height][verdict.view]
-        if any(group.answer.state is not None for group in attempt.groups):
-            record["answers"] = [_plain(line) for line in attempt.answers(verdict.block, self.quorum)]
-        return record
 
     def _output(self, height: int, decided: Decided) -> bytes | None:
         """The output that holds at a decided height; None where none is certified."""
@@ -370,7 +354,3 @@ class Observation:
             return decided.decide.output
         certified = self.chain.certified_at(height)
         return None if certified is None else certified.output
-
-
-def _plain(line: Line) -> dict[str, Any]:
-    return {"digest": line.digest.hex(), "weight": line.weight, "replicas": list(line.replicas)}
