@@ -29,9 +29,7 @@ class Frontier:
         if height > self.tip:
             self.tip = height
         if height > self.all:
-            self._awaited.discard(replica)
-            if not self._awaited:
-                self._move()
+            self._stop_waiting_for(replica)
 
     def went_down(self, replica: int) -> None:
         """A replica crashed: nobody waits for it until it is back."""
@@ -73,10 +71,8 @@ class Frontier:
 
     def _stop_waiting_for(self, replica: int) -> None:
         self._awaited.discard(replica)
-        if not self._awaited:
-            self._move()
-
-    def _move(self) -> None:
+        if self._awaited:
+            return
         live = self._live()
         self.all = max(self.all, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}

@@ -101,10 +101,8 @@ class Observation:
             self.tally.injected += sum(answer.marked)
             self.tally.injected_changed += answer.changed
         if self._compares_later and block.height > self._executions.of(replica):
-            before = self._executions.all
             self._executions.reach(replica, block.height)
-            if self._executions.all > before:
-                self._close_heights(has_moved=False)  # the height waited for this replica alone
+            self._close_heights(has_moved=False)  # the height may have waited for this replica alone
 
     def voted(self, replica: int, message: Message) -> None:
         self.checkers.sent(replica, message)
@@ -132,12 +130,10 @@ class Observation:
 
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest and decide.block.height <= self._blocks:
-            heights = self.chain.heights
-            tip, all_ = heights.tip, heights.all
+            before = self.chain.tip
             self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
-            if heights.tip > tip or heights.all > all_ or heights.all >= self._blocks:
-                self._close_heights(has_moved=heights.tip > tip)
+            self._close_heights(has_moved=self.chain.tip > before)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest and adopt.height > self._blocks:
@@ -152,9 +148,7 @@ class Observation:
             before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
-            has_moved = self.chain.certified.tip > before
-            if has_moved or self.chain.frontier >= self._blocks:
-                self._close_heights(has_moved=has_moved)
+            self._close_heights(has_moved=self.chain.certified.tip > before)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
