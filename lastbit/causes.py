@@ -40,6 +40,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from lastbit.reach import with_a_quorum
 from lastbit.result import CauseCode
 from lastbit.stall_facts import Facts
 
@@ -254,13 +255,13 @@ def _certification_behind(facts: Facts) -> Cause | None:
         return Cause(
             "certification-behind", f"replica {leading[0]}, which leads, lags behind with certificates; {held_back}"
         )
-    left, threshold = facts.weight_together(facts.ready.difference(facts.held_back)), facts.quorum.threshold
-    if left < threshold <= facts.weight_together(facts.ready):
+    left = _left_without(facts, facts.held_back)
+    if left is not None:
         verb = "lags" if len(facts.held_back) == 1 else "lag"
         return Cause(
             "certification-behind",
             f"{_replicas(facts.held_back)} {verb} behind with certificates, and the rest weigh {left}; "
-            f"{threshold} are needed",
+            f"{facts.quorum.threshold} are needed",
         )
     return None
 
@@ -274,7 +275,7 @@ def _faulty_leader(facts: Facts) -> Cause | None:
 
 
 def _leader_away(facts: Facts) -> Cause | None:
-    together = frozenset[int]().union(*filter(facts.quorum.is_quorum, facts.sides(facts.speaking)))
+    together = with_a_quorum(facts.quorum, facts.reach, facts.speaking)
     for leader in sorted(facts.leaders.keys() - set(facts.silent)):
         if leader in facts.down:
             return Cause("leader-away", f"replica {leader}, which leads, is down")
@@ -302,15 +303,21 @@ def _slow_block(facts: Facts) -> Cause | None:
             "slow-block",
             f"replica {leading[0]}, which leads, is still computing, for another {computing[leading[0]] / 1e6:.6g} ms",
         )
-    left, threshold = facts.weight_together(facts.ready - computing.keys()), facts.quorum.threshold
-    if left < threshold <= facts.weight_together(facts.ready):
+    left = _left_without(facts, computing.keys())
+    if left is not None:
         be = "is" if len(computing) == 1 else "are"
         return Cause(
             "slow-block",
             f"{_replicas(computing.keys())} {be} still computing, for up to {max(computing.values()) / 1e6:.6g} ms "
-            f"more, and the rest weigh {left}; {threshold} are needed",
+            f"more, and the rest weigh {left}; {facts.quorum.threshold} are needed",
         )
     return None
+
+
+def _left_without(facts: Facts, who: Iterable[int]) -> int | None:
+    """What the rest weigh, where there is no quorum without these and one with them; None where that is not so."""
+    left = facts.weight_together(facts.ready.difference(who))
+    return left if left < facts.quorum.threshold <= facts.weight_together(facts.ready) else None
 
 
 def _messages_lost(facts: Facts) -> Cause | None:

@@ -12,7 +12,7 @@ from lastbit.observation import Observation
 from lastbit.pace import quorum_delay_ns, quorum_takes
 from lastbit.protocols import Setup
 from lastbit.protocols.kind import ConsensusReplica
-from lastbit.reach import reach_during, sides_of
+from lastbit.reach import reach_during, with_a_quorum
 from lastbit.scenario import Scenario
 from lastbit.stall_facts import Facts
 from lastbit.stall_watch import StallSeen
@@ -92,7 +92,7 @@ class Diagnosis:
             reach_during(self._partitions, tuple(self._behaviours), since_ns, now_ns)
             for since_ns in (now_ns - timing.block_ns, now_ns, from_ns)
         )
-        there = self._who_can_decide(reach, speaking)
+        there = with_a_quorum(self._quorum, reach, speaking)  # what others answered counts no more
         if verdict is not None and verdict.agreed and there:
             heard = verdict.among(there, self._quorum)
             verdict = heard if heard.is_trial and not heard.agreed else verdict
@@ -142,10 +142,6 @@ class Diagnosis:
         """Who leads, as one replica sees it."""
         protocol = self._protocols[replica]
         return self._setup.leader(protocol.decided + 1, protocol.view)
-
-    def _who_can_decide(self, reach: Mapping[int, frozenset[int]], speaking: Sequence[int]) -> frozenset[int]:
-        """Those who are up and together with a quorum; what others answered counts no more. Empty: there is none."""
-        return frozenset[int]().union(*filter(self._quorum.is_quorum, sides_of(reach, speaking)))
 
     def _computing_ns(self, live: Sequence[int]) -> dict[int, int]:
         """For how long each who has work yet will have some."""

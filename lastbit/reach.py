@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from consensus.quorum import QuorumSystem
 from simcore.faults import Partition
 
 
@@ -66,3 +67,8 @@ def sides_of(reach: Mapping[int, frozenset[int]], among: Iterable[int]) -> tuple
     chosen = frozenset(among)
     sides = {frozenset(other for other in reach[one] & chosen if one in reach[other]) for one in chosen}
     return tuple(sorted(sides, key=min))
+
+
+def with_a_quorum(quorum: QuorumSystem, reach: Mapping[int, frozenset[int]], among: Iterable[int]) -> frozenset[int]:
+    """Those of some replicas who are on a side that is a quorum; empty where no side is."""
+    return frozenset[int]().union(*filter(quorum.is_quorum, sides_of(reach, among)))
