@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
@@ -83,7 +84,7 @@ class Ballot(Generic[Value]):
     def _tells(self, replica: int, value: Value) -> bool:
         if not self.is_split:
             self.certified = self._first = value
-            self._quiet_below = self.quorum.total + 1
+            self._quiet_below = sys.maxsize
             return True
         behind = self._behind[value] = self._behind.get(value, 0) + self._weights[replica]
         if behind >= self.quorum.threshold and self.certified is None:
@@ -109,6 +110,9 @@ class Ballot(Generic[Value]):
         """Who voted for a value, by id."""
         if self.votes and not self.is_split:
             return tuple(sorted(self.votes)) if value == self._first else ()
+        return self._voters_among_others(value)
+
+    def _voters_among_others(self, value: Value) -> tuple[int, ...]:
         return tuple(sorted(replica for replica, vote in self.votes.items() if vote == value))
 
     def __eq__(self, other: object) -> bool:

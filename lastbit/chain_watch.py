@@ -6,7 +6,7 @@ that makes it, whatever the replicas themselves believe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consensus.protocol import Adopt, Certify, Decide, Pair, Resync
@@ -109,16 +109,18 @@ class ChainWatch:
     def _compare_decision(self, replica: int, decide: Decide, known: Decided, now_ns: int) -> None:
         pair = Pair(decide.block.digest, decide.output)
         holders = known.holders.get(pair)
-        if holders is not None:
-            if not self._newcomers or replica not in holders:
-                holders.append(replica)
-            return
-        known.holders[pair] = [replica]
-        if len(known.holders) > 1:
-            same_block = len({holder.block for holder in known.holders}) == 1
-            what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
-            sides = {(each.output if same_block else each.block): who for each, who in known.holders.items()}
-            self._fork(decide.block.height, now_ns, "two-decisions", what, sides)
+        if holders is None:
+            known.holders[pair] = [replica]
+            if len(known.holders) > 1:
+                self._fork_by_decisions(decide.block.height, known.holders, now_ns)
+        elif not self._newcomers or replica not in holders:
+            holders.append(replica)
+
+    def _fork_by_decisions(self, height: int, holders: Mapping[Pair, list[int]], now_ns: int) -> None:
+        same_block = len({holder.block for holder in holders}) == 1
+        what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
+        sides = {(each.output if same_block else each.block): who for each, who in holders.items()}
+        self._fork(height, now_ns, "two-decisions", what, sides)
 
     def certify(self, replica: int, certify: Certify, now_ns: int) -> None:
         """An honest replica holds a certificate for the output of a height."""

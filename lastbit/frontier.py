@@ -28,7 +28,7 @@ class Frontier:
         self._reached[replica] = height
         if height > self.tip:
             self.tip = height
-        if height > self.all:
+        if height > self.all and replica in self._awaited:
             self._stop_waiting_for(replica)
 
     def went_down(self, replica: int) -> None:
@@ -71,8 +71,10 @@ class Frontier:
 
     def _stop_waiting_for(self, replica: int) -> None:
         self._awaited.discard(replica)
-        if self._awaited:
-            return
+        if not self._awaited:
+            self._move_on()
+
+    def _move_on(self) -> None:
         live = self._live()
         self.all = max(self.all, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}

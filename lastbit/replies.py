@@ -6,6 +6,7 @@ with the same result). Replicas that order first and execute after can make two 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consensus.quorum import QuorumSystem
@@ -58,6 +59,9 @@ class Replies:
         who.append(replica)
         if len(outputs) < 2 or self._quorum.has_honest(who[:-1]) or not self._quorum.has_honest(who):
             return  # mostly all answer alike; and what was believable before is no news
+        self._note_conflict(height, outputs, now_ns)
+
+    def _note_conflict(self, height: int, outputs: Mapping[bytes, list[int]], now_ns: int) -> None:
         believable = tuple((each, tuple(sorted(by))) for each, by in outputs.items() if self._quorum.has_honest(by))
         if len(believable) == 2:
             self.conflicts_count += 1

@@ -175,11 +175,11 @@ class Replica:
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
-        if self._is_any_marked(requests, attempt):
+        if self.marks is not None and self._is_any_marked(self.marks, requests, attempt):
             return block_of([self.speak(request, attempt) for request in requests])
         if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
-        return _unmarked(self.store.block(self.identity, requests, lambda: self._digests(requests, attempt)))
+        return _unmarked(self.store.block(self.identity, requests, partial(self._digests, requests, attempt)))
 
     def begin_block(self, requests: tuple[int, ...], attempt: int) -> None:
         """Run what this replica will be asked next already now, in worker threads. Changes no answer and no count."""
@@ -199,10 +199,8 @@ class Replica:
         answers = [self.answer(request, attempt) for request in requests]
         return tuple(answer.bits for answer in answers), tuple(answer.vote for answer in answers)
 
-    def _is_any_marked(self, requests: tuple[int, ...], attempt: int) -> bool:
-        if self.marks is None:
-            return False
-        return any(self.marks.wrong_answer_index(request, self.id, attempt) is not None for request in requests)
+    def _is_any_marked(self, marks: Marks, requests: tuple[int, ...], attempt: int) -> bool:
+        return any(marks.wrong_answer_index(request, self.id, attempt) is not None for request in requests)
 
     def speak(self, request: int, attempt: int) -> Said:
         """Answer one request. Outputs that cannot hold the wrong answer that the dial wants stay as they are."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from consensus.quorum import QuorumSystem
-from consensus.tendermint.proposers import turns_of
+from consensus.tendermint.proposers import Turns, turns_of
 
 DigestPlace: TypeAlias = Literal["next-header", "proposal"]
 OutvotedPolicy: TypeAlias = Literal["halt", "resync"]
@@ -38,8 +38,10 @@ class TendermintConfig:
     outvoted: OutvotedPolicy = "halt"
     timeout_ns: int = 1_000_000_000
     timeout_max_ns: int = 64_000_000_000
+    _turns: Turns = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_turns", turns_of(self.quorum.weights))
         if self.timeout_ns < 1:
             raise ValueError(f"timeout_ns is {self.timeout_ns}; at least 1")
         if self.timeout_max_ns < self.timeout_ns:
@@ -47,7 +49,7 @@ class TendermintConfig:
 
     def proposer(self, height: int, round_: int) -> int:
         """Who proposes: the replicas in turn, by weight, one further with each height and each round."""
-        return turns_of(self.quorum.weights).proposer(height - 1 + round_)
+        return self._turns.proposer(height - 1 + round_)
 
     def timeout_of(self, round_: int) -> int:
         """How long a step of a round is waited for, in ns."""

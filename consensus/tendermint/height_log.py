@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from consensus.tendermint.messages import CommitCertificate, Precommit, Prevote, Proposal, Signed, Value
-from consensus.tendermint.round_state import ValueId
+from consensus.tendermint.round_state import RoundState, ValueId
 from consensus.tendermint.vote_keeper import VoteKeeper
 
 PROPOSALS_MAX = 2
@@ -21,6 +21,7 @@ class HeightLog(msgspec.Struct):
         votes: all votes of the rounds that are remembered.
         proposals: those of each round, in order of arrival; the first of a round is voted on.
         values: what proposals named, by what votes name.
+        acceptable: those of them that this replica may vote for, as far as that is known before they are executed.
         outputs: for each block what this replica computed, by the round in which it did.
     """
 
@@ -28,12 +29,13 @@ class HeightLog(msgspec.Struct):
     votes: VoteKeeper
     proposals: dict[int, list[Proposal]] = {}  # a new one for each struct
     values: dict[ValueId, Value] = {}
+    acceptable: set[ValueId] = set()
     outputs: dict[bytes, dict[int, bytes]] = {}
 
     def add_proposal(self, proposal: Proposal) -> bool:
         """Note a proposal; False if it is known, or one too many."""
         known = self.proposals.setdefault(proposal.round, [])
-        if known and (len(known) >= PROPOSALS_MAX or any(each.value == proposal.value for each in known)):
+        if known and (len(known) >= PROPOSALS_MAX or proposal.value in [each.value for each in known]):
             return False
         known.append(proposal)
         self.values.setdefault(proposal.value.id, proposal.value)
@@ -78,9 +80,12 @@ class HeightLog(msgspec.Struct):
                 for voter, value in sorted(votes.precommits.votes.items()):
                     yield Precommit(voter, self.height, round_, value)
 
-    def forget_before(self, round_: int, kept: Iterable[ValueId | None]) -> None:
-        """Drop the rounds below one, and the values that are named nowhere else, but for some."""
-        self.votes.rounds = {at: votes for at, votes in self.votes.rounds.items() if at >= round_}
+    def forget_before(self, round_: int, state: RoundState) -> None:
+        """Drop the rounds below one, and the values that are named nowhere else, but for what the state refers to."""
+        votes, valid_round = self.votes, state.valid_round
+        votes.rounds = {at: each for at, each in votes.rounds.items() if at >= round_ or at == valid_round}
         self.proposals = {at: known for at, known in self.proposals.items() if at >= round_}
-        named = {each.value.id for known in self.proposals.values() for each in known} | set(kept)
+        named = {each.value.id for known in self.proposals.values() for each in known}
+        named |= {value for value in (state.valid_value, state.locked_value) if value is not None}
         self.values = {value: known for value, known in self.values.items() if value in named}
+        self.acceptable &= named

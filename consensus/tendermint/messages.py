@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import ClassVar, TypeAlias
 
@@ -24,21 +23,19 @@ class Value(msgspec.Struct, frozen=True, gc=False):
 
     Whose output that is, the configuration says: that of the height before, or that of the block itself. A chain is
     named by the last value on it. So the certificate of one height vouches for all heights before.
+
+    Attributes:
+        id: what votes name. It follows from the rest, so it cannot be claimed falsely.
     """
 
     block: Block
     digest: bytes
     parent: ValueId
+    id: ValueId = b""
 
-    @property
-    def id(self) -> ValueId:
-        """What votes name."""
-        return _value_id(self.block.digest, self.digest, self.parent)
-
-
-@lru_cache(maxsize=256)  # each vote of each replica asks for the same few
-def _value_id(block: bytes, digest: bytes, parent: ValueId) -> ValueId:
-    return sha256(b"lastbit value\0" + block + digest + parent).digest()
+    def __post_init__(self) -> None:
+        content = b"lastbit value\0" + self.block.digest + self.digest + self.parent
+        msgspec.structs.force_setattr(self, "id", sha256(content).digest())
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

@@ -6,8 +6,7 @@ are those of that algorithm. All of it is frozen: the rules make a new state fro
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -18,23 +17,11 @@ ValueId: TypeAlias = bytes
 """What votes name: the digest of a proposed value. None in the place of one is nil."""
 
 
-class Step(StrEnum):
-    """Where in a round a validator stands. `UNSTARTED`: a round is left, and the next one has not begun."""
+Step: TypeAlias = Literal["none", "unstarted", "propose", "prevote", "precommit", "commit"]
+"""Where in a round a validator stands. `unstarted`: a round is left, and the next one has not begun."""
 
-    NONE = "none"
-    UNSTARTED = "unstarted"
-    PROPOSE = "propose"
-    PREVOTE = "prevote"
-    PRECOMMIT = "precommit"
-    COMMIT = "commit"
-
-
-class Timeout(StrEnum):
-    """The timeouts of a round."""
-
-    PROPOSE = "propose"
-    PREVOTE = "prevote"
-    PRECOMMIT = "precommit"
+Timeout: TypeAlias = Literal["propose", "prevote", "precommit"]
+"""The timeouts of a round, by the step that they end."""
 
 
 class RoundState(msgspec.Struct, frozen=True, gc=False):
@@ -50,12 +37,12 @@ class RoundState(msgspec.Struct, frozen=True, gc=False):
 
     Example:
         >>> RoundState(height=1).step
-        <Step.NONE: 'none'>
+        <"none": 'none'>
     """
 
     height: int
     round: int = NO_ROUND
-    step: Step = Step.NONE
+    step: Step = "none"
     locked_value: ValueId | None = None
     locked_round: int = NO_ROUND
     valid_value: ValueId | None = None

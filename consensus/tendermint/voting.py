@@ -52,7 +52,6 @@ from consensus.tendermint.round_state import (
     RoundState,
     Schedule,
     SkipTo,
-    Step,
     Timeout,
     ValueId,
 )
@@ -88,10 +87,7 @@ class Voting(Machine, ABC):
         self._ballots: dict[type, Ballot[ValueId | None]] = {}
         self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
         self._executing: set[tuple[bytes, int]] = set()
-        self._has_prevotes = False  # the timeout of line 35 was scheduled in this round
-        self._has_precommits = False  # that of line 48
-        self._has_seen_polka = False  # line 36 has fired in this round
-        self._valid_polka: tuple[int, ...] = ()  # who prevoted the valid value in its round
+        self._timeout: Timeout | None = None  # that of this round which is waited for
         self._far = FarVotes(config.quorum)
         self._armed: tuple[Timeout | None, int, int] | None = None
 
@@ -117,14 +113,13 @@ class Voting(Machine, ABC):
         self.round_state = RoundState(height)
         self._log = HeightLog(height, VoteKeeper(self.quorum))
         self._far.clear()
-        self._valid_polka = ()
 
     def _start_round(self, round_: int) -> None:
-        self._has_prevotes = self._has_precommits = self._has_seen_polka = False
         state, votes = self.round_state, self._log.votes.votes_of(round_)
         self._ballots = {Prevote: votes.prevotes, Precommit: votes.precommits}
+        self._timeout = "propose"  # lines 18 and 21: the proposer, too, may wait for its value
         if round_ > ROUNDS_KEPT:
-            self._log.forget_before(round_ - ROUNDS_KEPT, (state.valid_value, state.locked_value))
+            self._log.forget_before(round_ - ROUNDS_KEPT, state)
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
             self._log.votes.count(vote)
@@ -132,9 +127,6 @@ class Voting(Machine, ABC):
 
     def _feed(self, event: Event) -> None:
         """Apply a rule, and do what it says."""
-        if event.__class__ is ProposalWithPolka:
-            self._has_seen_polka = True
-            self._valid_polka = self._log.polka_voters(self.round_state.round, event.value)
         self.round_state, output = apply(self.round_state, event)
         if output is not None:
             follow = self._CONSEQUENCES.get(output.__class__)
@@ -142,20 +134,20 @@ class Voting(Machine, ABC):
             follow(self, output)
 
     def _cast_prevote(self, output: CastPrevote) -> None:
+        self._wait_for(None)
         self._vote(Prevote(self.id, self.round_state.height, output.round, output.value))
 
     def _cast_precommit(self, output: CastPrecommit) -> None:
+        self._wait_for(None)
         self._vote(Precommit(self.id, self.round_state.height, output.round, output.value))
 
     def _decide_value(self, output: DecideValue) -> None:
         self._conclude(self._log.certificate(output.round, output.value))
 
-    def _schedule(self, output: Schedule) -> None:
-        """That of the propose step holds in that step, and needs no note."""
-        if output.timeout is Timeout.PREVOTE:
-            self._has_prevotes = True
-        elif output.timeout is Timeout.PRECOMMIT:
-            self._has_precommits = True
+    def _wait_for(self, timeout: Timeout | None) -> None:
+        """Once two thirds have precommitted, nothing else is waited for in this round."""
+        if self._timeout != "precommit":
+            self._timeout = timeout
 
     def _skip_to(self, output: SkipTo) -> None:
         self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
@@ -171,18 +163,19 @@ class Voting(Machine, ABC):
         """The first rule whose condition holds."""
         if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
             return ProposalWithPrecommits(*committed)
-        step, (prevotes, precommits) = self.round_state.step, self._ballots.values()
-        if step is Step.PROPOSE:
+        state, (prevotes, precommits) = self.round_state, self._ballots.values()
+        if state.step == "propose":
             if (judged := self._judged_proposal()) is not None:
                 return judged
-        elif not self._has_seen_polka and prevotes.certified is not None and self._is_polka(prevotes.certified):
+        elif prevotes.certified is not None and self._is_new_polka(prevotes.certified):
             return ProposalWithPolka(prevotes.certified)
-        if step is Step.PREVOTE:
-            if prevotes.weight.get(None, 0) >= self.quorum.threshold:
+        threshold = self.quorum.threshold
+        if prevotes.heard >= threshold and state.step == "prevote":
+            if prevotes.weight.get(None, 0) >= threshold:
                 return PolkaNil()
-            if not self._has_prevotes and sum(prevotes.weight.values()) >= self.quorum.threshold:
+            if self._timeout is None:
                 return PolkaAny()
-        if not self._has_precommits and sum(precommits.weight.values()) >= self.quorum.threshold:
+        if precommits.heard >= threshold and self._timeout != "precommit":
             return PrecommitAny()
         return None
 
@@ -208,19 +201,26 @@ class Voting(Machine, ABC):
             self._feed(ValueReady(value.id))
 
     def _propose(self, output: Propose) -> None:
-        polka = self._valid_polka if output.valid_round != NO_ROUND else ()
-        proposal = Proposal(self.id, output.round, self._log.values[output.value], output.valid_round, polka)
+        value, valid_round = self._log.values[output.value], output.valid_round
+        polka = self._log.polka_voters(valid_round, value.id) if valid_round != NO_ROUND else ()
+        proposal = Proposal(self.id, output.round, value, valid_round, polka)
         self._emit(Broadcast(proposal))
-        self._log.add_proposal(proposal)
+        self._add_proposal(proposal)
         self._consider_proposals()
 
     def _on_proposal(self, message: Proposal) -> None:
         if message.height != self.round_state.height or not self._ballots:
             self._keep_for_later(message)
             return
-        if self._is_near(message.round) and self._is_well_formed(message) and self._log.add_proposal(message):
+        if self._is_near(message.round) and self._is_well_formed(message) and self._add_proposal(message):
             self._consider_proposals()
             self._settle()
+
+    def _add_proposal(self, proposal: Proposal) -> bool:
+        is_new = self._log.add_proposal(proposal)
+        if is_new and self._may_be_valid(proposal.value):
+            self._log.acceptable.add(proposal.value.id)
+        return is_new
 
     def _is_near(self, round_: int) -> bool:
         """Are messages of a round kept in full?"""
@@ -242,7 +242,7 @@ class Voting(Machine, ABC):
             block = proposal.value.block
             known = self._log.outputs.get(block.digest, {})
             is_known = round_ in known or (proposal.valid_round != NO_ROUND and known)
-            if not is_known and self._may_be_valid(proposal.value):
+            if not is_known and proposal.value.id in self._log.acceptable:
                 self._execute(block, round_)
 
     def _may_be_valid(self, value: Value) -> bool:
@@ -253,7 +253,7 @@ class Voting(Machine, ABC):
 
     def _is_valid(self, value: Value) -> bool:
         """May this replica vote for a value? Where the output stands in the proposal, not before it was executed."""
-        if not self._may_be_valid(value):
+        if value.id not in self._log.acceptable:
             return False
         if self.config.digest == "next-header":
             return True
@@ -265,16 +265,19 @@ class Voting(Machine, ABC):
         if proposal is None:
             return None
         value = proposal.value
-        if (value.block.digest, proposal.round) in self._executing and self._may_be_valid(value):
+        if (value.block.digest, proposal.round) in self._executing and value.id in self._log.acceptable:
             return None
         has_polka, is_valid = proposal.valid_round != NO_ROUND, self._is_valid(value)
         if has_polka:
             return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
         return ProposalReceived(value.id) if is_valid else InvalidProposal()
 
-    def _is_polka(self, value: ValueId) -> bool:
-        """Line 36: is what two thirds prevoted a valid proposal of this round?"""
-        proposal = self._log.proposal_of(self.round_state.round, value)
+    def _is_new_polka(self, value: ValueId) -> bool:
+        """Line 36, the first time: is what two thirds prevoted a valid proposal of this round?"""
+        round_, valid_round = self.round_state.round, self.round_state.valid_round
+        if valid_round == round_:
+            return False
+        proposal = self._log.proposal_of(round_, value)
         return proposal is not None and self._is_valid(proposal.value)
 
     def _execute(self, block: Block, round_: int) -> None:
@@ -318,14 +321,8 @@ class Voting(Machine, ABC):
                 self._armed = None
                 self._emit(CancelTimer())
             return
-        state, timeout = self.round_state, None
-        if self._has_precommits:
-            timeout = Timeout.PRECOMMIT
-        elif state.step is Step.PROPOSE:
-            timeout = Timeout.PROPOSE
-        elif state.step is Step.PREVOTE and self._has_prevotes:
-            timeout = Timeout.PREVOTE
-        awaited = timeout, state.height, state.round
+        state = self.round_state
+        awaited = self._timeout, state.height, state.round
         if awaited != self._armed:
             self._armed = awaited
             self._emit(SetTimer(self.config.timeout_of(state.round)))
@@ -336,6 +333,6 @@ class Voting(Machine, ABC):
         CastPrevote: _cast_prevote,
         CastPrecommit: _cast_precommit,
         DecideValue: _decide_value,
-        Schedule: _schedule,
+        Schedule: lambda self, output: self._wait_for(output.timeout),
         SkipTo: _skip_to,
     }

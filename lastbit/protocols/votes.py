@@ -108,7 +108,7 @@ class VotesSeen:
             return ()
         votes, alike, known = kind
         if alike is None:
-            return [vote for vote in votes(message) if self._contradicts(replica, vote, self._group(vote))]
+            return self._contradicting(replica, votes(message))
         key = alike(message)
         group = known.get(key)
         if group is not None:
@@ -123,6 +123,9 @@ class VotesSeen:
             known[key] = group
             self._keys.setdefault(vote.height, []).append((known, key))
         return (group.first,) if self._contradicts(replica, group.first, group) else ()
+
+    def _contradicting(self, replica: int, votes: Iterable[Vote]) -> list[Vote]:
+        return [vote for vote in votes if self._contradicts(replica, vote, self._group(vote))]
 
     def _group(self, vote: Vote) -> Group | None:
         """Whom a vote joins; None where nobody asks for it any more."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from consensus.tendermint import events, round_state
 from consensus.tendermint.messages import Precommit, Prevote, Vote
@@ -57,7 +57,7 @@ def state_of(row: Row) -> RoundState:
     return RoundState(
         height=row["height"],
         round=row["round"],
-        step=Step.NONE if row["step"] == "NoStep" else Step[row["step"].removesuffix("Step").upper()],
+        step=_word(Step, "none" if row["step"] == "NoStep" else row["step"].removesuffix("Step")),
         locked_value=value_of(row["lockedValue"]),
         locked_round=row["lockedRound"],
         valid_value=value_of(row["validValue"]),
@@ -91,7 +91,14 @@ def event_of(found: Any) -> events.Event:
                 name.removesuffix("CInput")
             ]()
     kind = name.removeprefix("Timeout").removesuffix("CInput")
-    return events.TimedOut(Timeout[kind.upper()], height=argument[0], round=argument[1])
+    return events.TimedOut(_word(Timeout, kind), height=argument[0], round=argument[1])
+
+
+def _word(allowed: Any, found: str) -> Any:
+    """One of the words of a literal type."""
+    word = found.lower()
+    assert word in get_args(allowed), found
+    return word
 
 
 def _value(found: Any) -> ValueId:
@@ -119,7 +126,7 @@ def output_of(found: Any, pre: Row) -> round_state.Output | None:
             cast = round_state.CastPrevote if argument["voteType"] == "Prevote" else round_state.CastPrecommit
             return cast(argument["round"], value_of(argument["valueId"]))
         case "TimeoutOutput":
-            return round_state.Schedule(Timeout[argument[1].removesuffix("Timeout").upper()], argument[0])
+            return round_state.Schedule(_word(Timeout, argument[1].removesuffix("Timeout")), argument[0])
         case "DecidedOutput":
             return round_state.DecideValue(argument[0], _value(argument[1]))
         case "SkipRoundOutput":
