@@ -42,7 +42,7 @@ class Ballot(Generic[Value]):
         self._weights = quorum.weights
         self._first: Value | None = None
         self._quiet_below = quorum.threshold  # as long as less is heard, a vote for the first value tells nothing
-        self._behind: dict[Value, int] = {}  # kept where votes are split; else all stand behind the first value
+        self._behind: dict[Value, int]  # is there where votes are split; else all stand behind the first value
 
     def join(self, replica: int, value: Value) -> bool:
         """Count a vote from which nothing follows: its replica's first, for the one value that all vote for, which has

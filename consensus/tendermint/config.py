@@ -53,4 +53,5 @@ class TendermintConfig:
 
     def timeout_of(self, round_: int) -> int:
         """How long a step of a round is waited for, in ns."""
-        return min(self.timeout_ns * (round_ + 1), self.timeout_max_ns)
+        timeout_ns = self.timeout_ns * (round_ + 1)
+        return timeout_ns if timeout_ns < self.timeout_max_ns else self.timeout_max_ns

@@ -29,8 +29,9 @@ class EarlyMessages:
 
     def take(self, height: int) -> list[Signed]:
         """The messages of a height, by sender and then in order of arrival; those of heights below are dropped."""
-        if not self._kept:
-            return []
+        return self._take(height) if self._kept else []
+
+    def _take(self, height: int) -> list[Signed]:
         taken = [message for sender in sorted(self._kept) for message in self._kept[sender] if message.height == height]
         left = {sender: [each for each in kept if each.height > height] for sender, kept in self._kept.items()}
         self._kept = {sender: kept for sender, kept in left.items() if kept}
@@ -64,8 +65,9 @@ class FarVotes:
 
     def take(self, round_: int) -> list[Vote]:
         """The votes up to a round, by validator; they are kept no longer."""
-        if not self._votes:
-            return []
+        return self._take(round_) if self._votes else []
+
+    def _take(self, round_: int) -> list[Vote]:
         taken = [vote for validator in sorted(self._votes) for vote in self._votes[validator] if vote.round <= round_]
         self._votes = {validator: votes for validator, votes in self._votes.items() if votes[0].round > round_}
         return taken

@@ -121,13 +121,14 @@ class VoteKeeper:
         Returns:
             Whether it may tell anything; most votes join those before them, and are too few yet.
         """
-        votes = self.votes_of(vote.round)
-        ballot, sender = votes.ballot_of(vote), vote.sender
+        votes = self.rounds.get(vote.round) or self.votes_of(vote.round)
+        is_prevote = vote.__class__ is Prevote
+        ballot, sender = votes.prevotes if is_prevote else votes.precommits, vote.sender
         if sender in ballot.votes:
             self._keep(vote, votes, ballot.votes[sender])
             return True
         tells = ballot.add(sender, vote.value)
-        if tells and ballot.certified is not None and ballot is votes.precommits:
+        if tells and not is_prevote and ballot.certified is not None:
             self.has_commit = True
         return tells
 

@@ -163,19 +163,10 @@ class Voting(Machine, ABC):
         """The first rule whose condition holds."""
         if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
             return ProposalWithPrecommits(*committed)
-        state, (prevotes, precommits) = self.round_state, self._ballots.values()
-        if state.step == "propose":
-            if (judged := self._judged_proposal()) is not None:
-                return judged
-        elif prevotes.certified is not None and self._is_new_polka(prevotes.certified):
-            return ProposalWithPolka(prevotes.certified)
-        threshold = self.quorum.threshold
-        if prevotes.heard >= threshold and state.step == "prevote":
-            if prevotes.weight.get(None, 0) >= threshold:
-                return PolkaNil()
-            if self._timeout is None:
-                return PolkaAny()
-        if precommits.heard >= threshold and self._timeout != "precommit":
+        judged = self._judged_proposal() if self.round_state.step == "propose" else self._judged_prevotes()
+        if judged is not None:
+            return judged
+        if self._ballots[Precommit].heard >= self.quorum.threshold and self._timeout != "precommit":
             return PrecommitAny()
         return None
 
@@ -272,12 +263,23 @@ class Voting(Machine, ABC):
             return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
         return ProposalReceived(value.id) if is_valid else InvalidProposal()
 
-    def _is_new_polka(self, value: ValueId) -> bool:
-        """Line 36, the first time: is what two thirds prevoted a valid proposal of this round?"""
-        round_, valid_round = self.round_state.round, self.round_state.valid_round
-        if valid_round == round_:
-            return False
-        proposal = self._log.proposal_of(round_, value)
+    def _judged_prevotes(self) -> Event | None:
+        """Lines 36, 44 and 34: what the prevotes of this round amount to, as far as that was not said yet."""
+        prevotes, state, threshold = self._ballots[Prevote], self.round_state, self.quorum.threshold
+        if prevotes.heard < threshold:
+            return None
+        value = prevotes.certified
+        if value is not None and state.valid_round != state.round and self._is_polka(value):
+            return ProposalWithPolka(value)
+        if state.step != "prevote":
+            return None
+        if prevotes.weight.get(None, 0) >= threshold:
+            return PolkaNil()
+        return PolkaAny() if self._timeout is None else None
+
+    def _is_polka(self, value: ValueId) -> bool:
+        """Is what two thirds prevoted a valid proposal of this round?"""
+        proposal = self._log.proposal_of(self.round_state.round, value)
         return proposal is not None and self._is_valid(proposal.value)
 
     def _execute(self, block: Block, round_: int) -> None:
