@@ -125,7 +125,7 @@ class ChainWatch:
     def certify(self, replica: int, certify: Certify, now_ns: int) -> None:
         """An honest replica holds a certificate for the output of a height."""
         height, output = certify.height, certify.output
-        self.certified.reach(replica, max(height, self.certified.of(replica)))
+        self.certified.reach(replica, height)
         known = self._certificates.get(height)
         if known is None:
             if height > self.forgotten:

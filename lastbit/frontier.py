@@ -24,7 +24,9 @@ class Frontier:
         self._gone: set[int] = set()
 
     def reach(self, replica: int, height: int) -> None:
-        """A replica has come so far."""
+        """A replica has come so far, if it was not there before."""
+        if height <= self._reached[replica]:
+            return
         self._reached[replica] = height
         if height > self.tip:
             self.tip = height

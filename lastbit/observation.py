@@ -156,7 +156,7 @@ class Observation:
             self.checkers.resynced(replica, resync)
             self.chain.resynced(replica, resync, self._now_ns())
             self.tally.resyncs += 1
-            self._executions.reach(replica, max(resync.height, self._executions.of(replica)))
+            self._executions.reach(replica, resync.height)
             self._close_heights(has_moved=False)
 
     def replied(self, replica: int, reply: Reply) -> None:
@@ -273,7 +273,7 @@ class Observation:
 
     def _close_heights(self, *, has_moved: bool) -> None:
         before = self._closed
-        while self._closed < self._settled:
+        while self._is_over(self._closed + 1):
             height = self._closed + 1
             verdicts = self._verdicts(height)
             self._count(height, verdicts)
@@ -293,13 +293,12 @@ class Observation:
         elif self.chain.frontier >= self._blocks:
             self._caught_up()
 
-    @property
-    def _settled(self) -> int:
-        """Up to which height nothing more is to come: all have decided it, and where outputs are compared later, all
-        have executed it and some certificate says which output holds."""
-        if not self._compares_later:
-            return self.chain.frontier
-        return min(self.chain.frontier, self._executions.all, self.chain.certified.tip)
+    def _is_over(self, height: int) -> bool:
+        """Is nothing more to come at a height? All have decided it, and where outputs are compared later, all have
+        executed it and some certificate says which output holds."""
+        if height > self.chain.frontier:
+            return False
+        return not self._compares_later or (height <= self._executions.all and height <= self.chain.certified.tip)
 
     @property
     def closed(self) -> int:

@@ -127,18 +127,20 @@ class AnswerStore(ResultStore[Answer]):
 
     def __init__(self) -> None:
         super().__init__(lambda answer: answer.bits, size=_bytes_of, room=ROOM_BYTES)
-        self._blocks: dict[tuple[Identity, tuple[int, ...]], Digests] = {}
+        self._blocks: dict[tuple[Identity, tuple[int, ...]], BlockAnswer] = {}
 
-    def block(self, replica: Identity, requests: tuple[int, ...], compute: Callable[[], Digests]) -> Digests:
-        """The digests of a whole block's answers by one kind of replica, whose engine takes no order: all give them."""
-        digests = self._blocks.get((replica, requests))
-        if digests is not None:
+    def known_block(self, replica: Identity, requests: tuple[int, ...]) -> BlockAnswer | None:
+        """The answer to a whole block of one kind of replica, whose engine takes no order: all of them give it."""
+        answer = self._blocks.get((replica, requests))
+        if answer is not None:
             self.asked += len(requests)
-            return digests
-        digests = self._blocks[replica, requests] = compute()
+        return answer
+
+    def keep_block(self, replica: Identity, requests: tuple[int, ...], answer: BlockAnswer) -> None:
+        """Keep such an answer, for the few blocks that are under way."""
+        self._blocks[replica, requests] = answer
         if len(self._blocks) > BLOCKS_KEPT_MAX:
             del self._blocks[next(iter(self._blocks))]
-        return digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +178,14 @@ class Replica:
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
         if self.marks is not None and self._is_any_marked(self.marks, requests, attempt):
-            return block_of([self.speak(request, attempt) for request in requests])
+            return self._speak_block(requests, attempt)
         if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
-        return _unmarked(self.store.block(self.identity, requests, partial(self._digests, requests, attempt)))
+        answer = self.store.known_block(self.identity, requests)
+        if answer is None:
+            answer = _unmarked(self._digests(requests, attempt))
+            self.store.keep_block(self.identity, requests, answer)
+        return answer
 
     def begin_block(self, requests: tuple[int, ...], attempt: int) -> None:
         """Run what this replica will be asked next already now, in worker threads. Changes no answer and no count."""
@@ -194,6 +200,9 @@ class Replica:
     def answers_by_attempt(self) -> bool:
         """Does the arithmetic of another attempt differ, for its orders of summation are drawn anew?"""
         return self.engine.order_shape is not None and self.profile.summation.is_drawn
+
+    def _speak_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
+        return block_of([self.speak(request, attempt) for request in requests])
 
     def _digests(self, requests: tuple[int, ...], attempt: int) -> Digests:
         answers = [self.answer(request, attempt) for request in requests]

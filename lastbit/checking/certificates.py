@@ -52,9 +52,10 @@ class Certificates:
         return (
             last is not None
             and decide.block is last.block
-            and (decide.output, decide.view, decide.state) == (last.output, last.view, last.state)
-            and self._is_quorum(voters)
-            and self._last_group.issuperset(voters)
+            and decide.state == last.state
+            and decide.output == last.output
+            and decide.view == last.view
+            and (voters == last.voters or (self._is_quorum(voters) and self._last_group.issuperset(voters)))
         )
 
     def decided(self, replica: int, decide: Decide) -> None:
