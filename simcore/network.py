@@ -148,8 +148,12 @@ class Network(Generic[MessageT, EffectsT]):
             ValueError: content that is not 16 bytes long.
         """
         itinerary = self._itineraries.broadcast(round_key, kind, sender)
-        chances = None if self._detours is None else self._detours.broadcast(round_key, kind, sender)
-        self._launch(sender, message, content, kind, itinerary, chances, self._others)
+        if self._faults:
+            chances = None if self._detours is None else self._detours.broadcast(round_key, kind, sender)
+            self._launch_under_faults(sender, message, content, kind, itinerary, chances, self._others)
+        else:
+            self.sent += self._others
+            self._launch(message, content, kind, itinerary, self._others)
 
     def send(
         self, sender: int, receiver: int, message: MessageT, content: bytes, round_key: RoundKey, kind: int
@@ -163,9 +167,9 @@ class Network(Generic[MessageT, EffectsT]):
             raise ValueError(f"replica {sender} sends to itself")
         itinerary = self._itineraries.send(round_key, kind, sender, receiver)
         chances = None if self._detours is None else self._detours.send(round_key, kind, sender, receiver)
-        self._launch(sender, message, content, kind, itinerary, chances, 1)
+        self._launch_under_faults(sender, message, content, kind, itinerary, chances, 1)
 
-    def _launch(
+    def _launch_under_faults(
         self,
         sender: int,
         message: MessageT,
@@ -176,32 +180,33 @@ class Network(Generic[MessageT, EffectsT]):
         copies: int,
     ) -> None:
         now_ns: int = self._environment.now  # type: ignore[assignment]
-        cause = cause_of(now_ns, kind, content)
-        if self._faults:
-            if self._is_down_at(sender, now_ns):
-                return
-            self.sent += copies
-            if self._detours is not None and chances is not None:
-                itinerary, seconds = self._detours.altered(itinerary, chances, kind, sender, now_ns)
-                self.duplicated += seconds
-                copies += seconds
-            itinerary = self._reached(sender, now_ns, itinerary)
-        else:
-            self.sent += copies
+        if self._is_down_at(sender, now_ns):
+            return
+        self.sent += copies
+        if self._detours is not None and chances is not None:
+            itinerary, seconds = self._detours.altered(itinerary, chances, kind, sender, now_ns)
+            self.duplicated += seconds
+            copies += seconds
+        self._launch(message, content, kind, self._reached(sender, now_ns, itinerary), copies)
+
+    def _launch(self, message: MessageT, content: bytes, kind: int, itinerary: Itinerary, copies: int) -> None:
+        """Let so many copies leave, those lost among them."""
         receivers, arrivals, first_ns, gaps_ns = itinerary
         self.lost += copies - len(receivers)
         if not receivers:
             return
         self._digest.fold_when_full()
+        environment = self._environment
+        cause = cause_of(environment._now, kind, content)  # type: ignore[arg-type]  # `now`, without the call
         if len(gaps_ns) == 1:
             only_stop = iter(((receivers, arrivals, -1),))
-            flight = _Flight(self._environment, self._on_stop, message, cause, only_stop)
+            flight = _Flight(environment, self._on_stop, message, cause, only_stop)
         elif 0 in gaps_ns:
-            flight = _Flight(self._environment, self._on_stop, message, cause, stops(itinerary))
+            flight = _Flight(environment, self._on_stop, message, cause, stops(itinerary))
         else:
             hops = zip(receivers, arrivals, gaps_ns, strict=False)
-            flight = _Flight(self._environment, self._on_arrival, message, cause, hops)
-        self._environment.schedule(flight, NORMAL, first_ns)
+            flight = _Flight(environment, self._on_arrival, message, cause, hops)
+        environment.schedule(flight, NORMAL, first_ns)
 
     def _is_down_at(self, replica: int, time_ns: int) -> bool:
         return any(crash.holds_at(time_ns) for crash in self._crashes.get(replica, ()))

@@ -116,6 +116,7 @@ class Tendermint(Voting):
         self._armed = None
         if awaited is None:
             self._emit(Broadcast(Status(self.id, height, round_)))
+            self._arm()
         else:
             self._feed(TimedOut(awaited, height, round_))
         self._settle()
@@ -133,6 +134,8 @@ class Tendermint(Voting):
             self._offer_value()
         if self.halt_at is None:
             self._emit(Broadcast(Status(self.id, self.decided + 1, self.view)))
+        if self._ballots:
+            self._arm()
         self._settle()
         return self._drain()
 

@@ -121,6 +121,7 @@ class Voting(Machine, ABC):
         if round_ > ROUNDS_KEPT:
             self._log.forget_before(round_ - ROUNDS_KEPT, state)
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
+        self._arm()
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
             self._log.votes.count(vote)
         self._consider_proposals()
@@ -146,8 +147,9 @@ class Voting(Machine, ABC):
 
     def _wait_for(self, timeout: Timeout | None) -> None:
         """Once two thirds have precommitted, nothing else is waited for in this round."""
-        if self._timeout != "precommit":
+        if self._timeout != timeout and self._timeout != "precommit":
             self._timeout = timeout
+            self._arm()
 
     def _skip_to(self, output: SkipTo) -> None:
         self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
@@ -157,7 +159,9 @@ class Voting(Machine, ABC):
         """Apply the rules until none has anything left to say."""
         while self._ballots and (event := self._next_event()) is not None:
             self._feed(event)
-        self._arm()
+        if self._armed is not None and not self._ballots:
+            self._armed = None
+            self._emit(CancelTimer())
 
     def _next_event(self) -> Event | None:
         """The first rule whose condition holds."""
@@ -317,17 +321,10 @@ class Voting(Machine, ABC):
     # --- timer --------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """Wait for what the state waits for: a timeout of this round, or messages that may be lost."""
-        if not self._ballots:
-            if self._armed is not None:
-                self._armed = None
-                self._emit(CancelTimer())
-            return
+        """Let the timer run anew: for a timeout of this round, or for messages that may be lost."""
         state = self.round_state
-        awaited = self._timeout, state.height, state.round
-        if awaited != self._armed:
-            self._armed = awaited
-            self._emit(SetTimer(self.config.timeout_of(state.round)))
+        self._armed = self._timeout, state.height, state.round
+        self._emit(SetTimer(self.config.timeout_of(state.round)))
 
     _CONSEQUENCES: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         Propose: _propose,
