@@ -207,7 +207,7 @@ class ChainWatch:
     def forget(self, closed: int) -> None:
         """Drop the heights that are closed and that every honest replica has behind it, also those that are down and
         will be back."""
-        lowest = min(map(self.heights.of, self._remembered), default=self.frontier)
+        lowest = self.heights.lowest_of(self._remembered)
         while self.forgotten < min(lowest, closed):
             self.forgotten += 1
             self._heights.pop(self.forgotten, None)

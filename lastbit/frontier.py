@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class Frontier:
@@ -67,8 +67,16 @@ class Frontier:
         """How far one honest replica has come."""
         return self._reached[replica]
 
+    def lowest_of(self, replicas: Collection[int]) -> int:
+        """How far the last of some honest replicas has come; of none, how far all have."""
+        if len(replicas) == len(self._reached):
+            return min(self._reached.values(), default=self.all)
+        return min((self._reached[replica] for replica in replicas), default=self.all)
+
     def _live(self) -> dict[int, int]:
         out = self._away | self._gone
+        if not out:
+            return self._reached
         return {replica: at for replica, at in self._reached.items() if replica not in out}
 
     def _stop_waiting_for(self, replica: int) -> None:
