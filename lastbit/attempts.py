@@ -61,9 +61,9 @@ class Attempt:
         if replica in self.done_ns:  # it crashed before it was done, and does it once more
             self.groups = _without(self.groups, {replica})
         self.done_ns[replica] = done_ns
-        for group in self.groups:
-            if group.answer is answer and group.block is block:
-                group.replicas.append(replica)
+        for known_block, known_answer, replicas in self.groups:
+            if known_answer is answer and known_block is block:
+                replicas.append(replica)
                 return False
         self.groups.append(Group(block, answer, [replica]))
         return True

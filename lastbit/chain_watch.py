@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from consensus.protocol import Adopt, Certify, Decide, Pair, Resync
+from consensus.protocol import Adopt, Certify, Decide, Resync
 from lastbit.frontier import Frontier
 from lastbit.result import ForkKind
 
@@ -40,12 +40,12 @@ class Decided:
     Attributes:
         decide: the first decision.
         at_ns: when it was made.
-        holders: for each pair decided, by whom; more than one pair is a fork.
+        holders: for each block and output decided, by whom; more than one pair is a fork.
     """
 
     decide: Decide
     at_ns: int
-    holders: dict[Pair, list[int]] = field(default_factory=dict)
+    holders: dict[tuple[bytes, bytes], list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class ChainWatch:
         self._compare_state(replica, height, decide.state, now_ns, what)
 
     def _compare_decision(self, replica: int, decide: Decide, known: Decided, now_ns: int) -> None:
-        pair = Pair(decide.block.digest, decide.output)
+        pair = decide.block.digest, decide.output
         holders = known.holders.get(pair)
         if holders is None:
             known.holders[pair] = [replica]
@@ -116,10 +116,10 @@ class ChainWatch:
         elif not self._newcomers or replica not in holders:
             holders.append(replica)
 
-    def _fork_by_decisions(self, height: int, holders: Mapping[Pair, list[int]], now_ns: int) -> None:
-        same_block = len({holder.block for holder in holders}) == 1
+    def _fork_by_decisions(self, height: int, holders: Mapping[tuple[bytes, bytes], list[int]], now_ns: int) -> None:
+        same_block = len({block for block, _ in holders}) == 1
         what = f"honest replicas decided different {'outputs' if same_block else 'blocks'}"
-        sides = {(each.output if same_block else each.block): who for each, who in holders.items()}
+        sides = {(output if same_block else block): who for (block, output), who in holders.items()}
         self._fork(height, now_ns, "two-decisions", what, sides)
 
     def certify(self, replica: int, certify: Certify, now_ns: int) -> None:

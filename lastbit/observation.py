@@ -102,7 +102,7 @@ class Observation:
             self.tally.injected_changed += answer.changed
         if self._compares_later and block.height > self._executions.of(replica):
             self._executions.reach(replica, block.height)
-            self._close_heights(has_moved=False)  # the height may have waited for this replica alone
+            self._look(has_moved=False)  # the height may have waited for this replica alone
 
     def voted(self, replica: int, message: Message) -> None:
         self.checkers.sent(replica, message)
@@ -133,7 +133,7 @@ class Observation:
             before = self.chain.tip
             self.checkers.decided(replica, decide)
             self.chain.decided(replica, decide, self._now_ns())
-            self._close_heights(has_moved=self.chain.tip > before)
+            self._look(has_moved=self.chain.tip > before)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest and adopt.height > self._blocks:
@@ -141,14 +141,14 @@ class Observation:
         elif replica in self.honest:
             self.checkers.adopted(replica, adopt)
             self.chain.adopted(replica, adopt, self._now_ns())
-            self._close_heights(has_moved=False)
+            self._look(has_moved=False)
 
     def certified(self, replica: int, certify: Certify) -> None:
         if replica in self.honest and certify.height <= self._blocks:
             before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
             self.chain.certify(replica, certify, self._now_ns())
-            self._close_heights(has_moved=self.chain.certified.tip > before)
+            self._look(has_moved=self.chain.certified.tip > before)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
@@ -157,7 +157,7 @@ class Observation:
             self.chain.resynced(replica, resync, self._now_ns())
             self.tally.resyncs += 1
             self._executions.reach(replica, resync.height)
-            self._close_heights(has_moved=False)
+            self._look(has_moved=False)
 
     def replied(self, replica: int, reply: Reply) -> None:
         """Clients hear a replica's answer, be it honest or not."""
@@ -170,7 +170,7 @@ class Observation:
             self._mute.add(replica)
             self.chain.halted_itself(replica)
             self._executions.leave(replica)
-            self._close_heights(has_moved=False)
+            self._look(has_moved=False)
 
     def halted(self, replica: int, halt: Halt) -> None:
         if replica in self.honest:
@@ -185,7 +185,7 @@ class Observation:
                     attempt.lose(replica, self._now_ns())
             self.chain.went_down(replica, for_good=for_good)
             self._executions.went_down(replica)
-            self._close_heights(has_moved=False)
+            self._look(has_moved=False)
 
     def came_up(self, replica: int) -> None:
         if replica in self.honest:
@@ -271,8 +271,17 @@ class Observation:
             attempt = attempts[view] = Attempt(view)
         return attempt
 
-    def _close_heights(self, *, has_moved: bool) -> None:
-        before = self._closed
+    def _look(self, *, has_moved: bool) -> None:
+        """Close the heights that are over by now, and tell who waits for it that the chain has moved."""
+        is_over = self._is_over(self._closed + 1)
+        if is_over:
+            self._close_heights()
+        if has_moved or is_over:
+            self._progressed()
+        elif self.chain.frontier >= self._blocks:
+            self._caught_up()
+
+    def _close_heights(self) -> None:
         while self._is_over(self._closed + 1):
             height = self._closed + 1
             verdicts = self._verdicts(height)
@@ -285,13 +294,8 @@ class Observation:
             self.replies.forget(height)
             self._histories.pop(height, None)
             self._closed = height
-        if self._closed > before:
-            self.chain.forget(self._closed)  # only now: a replica that adopts a state may close many heights at once
-            self.checkers.forget(self.chain.forgotten)
-        if has_moved or self._closed > before:
-            self._progressed()
-        elif self.chain.frontier >= self._blocks:
-            self._caught_up()
+        self.chain.forget(self._closed)  # only now: a replica that adopts a state may close many heights at once
+        self.checkers.forget(self.chain.forgotten)
 
     def _is_over(self, height: int) -> bool:
         """Is nothing more to come at a height? All have decided it, and where outputs are compared later, all have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from hashlib import sha256
 from typing import ClassVar, TypeAlias
 
@@ -18,24 +19,21 @@ GENESIS = bytes(32)
 """The chain before the first height."""
 
 
-class Value(msgspec.Struct, frozen=True, gc=False):
+class Value(msgspec.Struct, frozen=True, dict=True):
     """What is agreed on: a block, and in its header an output digest and the chain that it goes on.
 
     Whose output that is, the configuration says: that of the height before, or that of the block itself. A chain is
     named by the last value on it. So the certificate of one height vouches for all heights before.
-
-    Attributes:
-        id: what votes name. It follows from the rest, so it cannot be claimed falsely.
     """
 
     block: Block
     digest: bytes
     parent: ValueId
-    id: ValueId = b""
 
-    def __post_init__(self) -> None:
-        content = b"lastbit value\0" + self.block.digest + self.digest + self.parent
-        msgspec.structs.force_setattr(self, "id", sha256(content).digest())
+    @cached_property
+    def id(self) -> ValueId:
+        """What votes name."""
+        return sha256(b"lastbit value\0" + self.block.digest + self.digest + self.parent).digest()
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

@@ -44,6 +44,7 @@ class Certificates:
         self._is_quorum = lru_cache(maxsize=256)(quorum.is_quorum)  # the same voters are named again and again
         self._last: Decide | None = None  # with nothing wrong
         self._last_group: set[int] = set()  # and those whose votes bear it out
+        self._last_certify: Certify | None = None  # one that votes bear out
         self._certifiers: dict[tuple[int, bytes], set[int]] = {}  # by height and output, those who bear it out
 
     def decided_like_the_last(self, decide: Decide) -> bool:
@@ -67,8 +68,13 @@ class Certificates:
 
     def certified_like_another(self, certify: Certify) -> bool:
         """Is it what another replica certified before, on votes that were cast as well?"""
+        if certify == self._last_certify:
+            return True
         known = self._certifiers.get((certify.height, certify.output))
-        return known is not None and known.issuperset(certify.voters) and self._is_quorum(certify.voters)
+        if known is None or not known.issuperset(certify.voters) or not self._is_quorum(certify.voters):
+            return False
+        self._last_certify = certify
+        return True
 
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
