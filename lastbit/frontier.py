@@ -23,15 +23,20 @@ class Frontier:
         self._away: set[int] = set()
         self._gone: set[int] = set()
 
-    def reach(self, replica: int, height: int) -> None:
-        """A replica has come so far, if it was not there before."""
-        if height <= self._reached[replica]:
-            return
-        self._reached[replica] = height
-        if height > self.tip:
-            self.tip = height
-        if height > self.all and replica in self._awaited:
-            self._stop_waiting_for(replica)
+    def reach(self, replica: int, height: int) -> bool:
+        """A replica has come so far, if it was not there before.
+
+        Returns:
+            Whether nobody had come so far before.
+        """
+        if height > self._reached[replica]:
+            self._reached[replica] = height
+            if height > self.all:
+                self._stop_waiting_for(replica)
+        if height <= self.tip:
+            return False
+        self.tip = height
+        return True
 
     def went_down(self, replica: int) -> None:
         """A replica crashed: nobody waits for it until it is back."""

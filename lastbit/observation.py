@@ -130,10 +130,8 @@ class Observation:
 
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest and decide.block.height <= self._blocks:
-            before = self.chain.tip
             self.checkers.decided(replica, decide)
-            self.chain.decided(replica, decide, self._now_ns())
-            self._look(has_moved=self.chain.tip > before)
+            self._look(has_moved=self.chain.decided(replica, decide, self._now_ns()))
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest and adopt.height > self._blocks:
@@ -145,10 +143,8 @@ class Observation:
 
     def certified(self, replica: int, certify: Certify) -> None:
         if replica in self.honest and certify.height <= self._blocks:
-            before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
-            self.chain.certify(replica, certify, self._now_ns())
-            self._look(has_moved=self.chain.certified.tip > before)
+            self._look(has_moved=self.chain.certify(replica, certify, self._now_ns()))
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""

@@ -124,7 +124,8 @@ class Voting(Machine, ABC):
         self._arm()
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
             self._log.votes.count(vote)
-        self._consider_proposals()
+        if round_ in self._log.proposals:
+            self._consider_proposals()
 
     def _feed(self, event: Event) -> None:
         """Apply a rule, and do what it says."""
@@ -157,9 +158,12 @@ class Voting(Machine, ABC):
 
     def _settle(self) -> None:
         """Apply the rules until none has anything left to say."""
-        while self._ballots and (event := self._next_event()) is not None:
+        while self._ballots:
+            event = self._next_event()
+            if event is None:
+                return
             self._feed(event)
-        if self._armed is not None and not self._ballots:
+        if self._armed is not None:
             self._armed = None
             self._emit(CancelTimer())
 
@@ -167,12 +171,14 @@ class Voting(Machine, ABC):
         """The first rule whose condition holds."""
         if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
             return ProposalWithPrecommits(*committed)
-        judged = self._judged_proposal() if self.round_state.step == "propose" else self._judged_prevotes()
-        if judged is not None:
-            return judged
-        if self._ballots[Precommit].heard >= self.quorum.threshold and self._timeout != "precommit":
+        ballots, threshold, judged = self._ballots, self.quorum.threshold, None
+        if self.round_state.step == "propose":
+            judged = self._judged_proposal()
+        elif ballots[Prevote].heard >= threshold:
+            judged = self._judged_prevotes(ballots[Prevote])
+        if judged is None and ballots[Precommit].heard >= threshold and self._timeout != "precommit":
             return PrecommitAny()
-        return None
+        return judged
 
     # --- proposals ----------------------------------------------------------------------------------------
 
@@ -267,17 +273,14 @@ class Voting(Machine, ABC):
             return ProposalWithEarlierPolka(value.id, proposal.valid_round) if is_valid else InvalidProposalWithPolka()
         return ProposalReceived(value.id) if is_valid else InvalidProposal()
 
-    def _judged_prevotes(self) -> Event | None:
-        """Lines 36, 44 and 34: what the prevotes of this round amount to, as far as that was not said yet."""
-        prevotes, state, threshold = self._ballots[Prevote], self.round_state, self.quorum.threshold
-        if prevotes.heard < threshold:
-            return None
-        value = prevotes.certified
+    def _judged_prevotes(self, prevotes: Ballot[ValueId | None]) -> Event | None:
+        """Lines 36, 44 and 34: what two thirds that prevoted amount to, as far as that was not said yet."""
+        state, value = self.round_state, prevotes.certified
         if value is not None and state.valid_round != state.round and self._is_polka(value):
             return ProposalWithPolka(value)
         if state.step != "prevote":
             return None
-        if prevotes.weight.get(None, 0) >= threshold:
+        if prevotes.weight.get(None, 0) >= self.quorum.threshold:
             return PolkaNil()
         return PolkaAny() if self._timeout is None else None
 
