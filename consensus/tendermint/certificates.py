@@ -27,7 +27,7 @@ class CertificateLog:
 
     def add(self, certificate: CommitCertificate) -> None:
         """The next height is decided here."""
-        height = certificate.height
+        height = certificate.value.block.height
         self.decided[height] = certificate
         self.decided.pop(height - CERTIFICATES_KEPT, None)
 

@@ -168,8 +168,8 @@ class Tendermint(Voting):
         another one, and a replica that was away in that round would differ for that alone.
         """
         self._ballots = {}
-        self._certificates.ahead.pop(certificate.height, None)
         value, outputs = certificate.value, self._log.outputs.get(certificate.value.block.digest, {})
+        self._certificates.ahead.pop(value.block.height, None)
         is_stated_here = self.config.digest == "proposal"
         agrees = value.digest in outputs.values() if is_stated_here else value.digest == self._own
         if is_stated_here and not agrees and certificate.round not in outputs:
@@ -185,7 +185,7 @@ class Tendermint(Voting):
 
     def _decide(self, certificate: CommitCertificate, agrees: bool) -> None:
         value, round_, is_stated_here = certificate.value, certificate.round, self.config.digest == "proposal"
-        self.decided, self.state = certificate.height, value.id
+        self.decided, self.state = value.block.height, value.id
         self._certificates.add(certificate)
         if is_stated_here:
             self.certified = self.decided
@@ -205,7 +205,7 @@ class Tendermint(Voting):
 
     def _certify_before(self, certificate: CommitCertificate) -> None:
         """Who decides a height stands behind what its header states: the output of the height before."""
-        self.certified = certificate.height - 1
+        self.certified = self.decided - 1
         if self.certified:  # no output comes before the first height
             self._emit(Certify(self.certified, certificate.value.digest, certificate.voters))
 

@@ -64,6 +64,8 @@ ROUNDS_AHEAD = 4
 ROUNDS_KEPT = 8
 """Rounds before the current one that are remembered."""
 
+_VOTES: dict[type, type[Prevote | Precommit]] = {CastPrevote: Prevote, CastPrecommit: Precommit}
+
 
 class Voting(Machine, ABC):
     """A replica at one height after another; who follows up on a decision begins the next.
@@ -86,6 +88,7 @@ class Voting(Machine, ABC):
         # By kind of vote, of the round under way; none while this replica is not voting.
         self._ballots: dict[type, Ballot[ValueId | None]] = {}
         self._own: bytes | None = NO_OUTPUT  # this replica's output of the height before; None while it is computed
+        self._proposal: Proposal | None = None  # what this round votes on
         self._executing: set[tuple[bytes, int]] = set()
         self._timeout: Timeout | None = None  # that of this round which is waited for
         self._far = FarVotes(config.quorum)
@@ -117,14 +120,15 @@ class Voting(Machine, ABC):
     def _start_round(self, round_: int) -> None:
         state, votes = self.round_state, self._log.votes.votes_of(round_)
         self._ballots = {Prevote: votes.prevotes, Precommit: votes.precommits}
-        self._timeout = "propose"  # lines 18 and 21: the proposer, too, may wait for its value
+        self._proposal, self._timeout = self._log.first_proposal(round_), None
         if round_ > ROUNDS_KEPT:
             self._log.forget_before(round_ - ROUNDS_KEPT, state)
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
-        self._arm()
+        if self._timeout is None:  # line 18: it may take time until the proposer has its value
+            self._wait_for("propose")
         for vote in self._far.take(round_ + ROUNDS_AHEAD):
             self._log.votes.count(vote)
-        if round_ in self._log.proposals:
+        if self._proposal is not None:
             self._consider_proposals()
 
     def _feed(self, event: Event) -> None:
@@ -135,20 +139,21 @@ class Voting(Machine, ABC):
             assert follow is not None, f"{event} in {self.round_state}: {output}"  # refused
             follow(self, output)
 
-    def _cast_prevote(self, output: CastPrevote) -> None:
-        self._wait_for(None)
-        self._vote(Prevote(self.id, self.round_state.height, output.round, output.value))
-
-    def _cast_precommit(self, output: CastPrecommit) -> None:
-        self._wait_for(None)
-        self._vote(Precommit(self.id, self.round_state.height, output.round, output.value))
+    def _cast(self, output: CastPrevote | CastPrecommit) -> None:
+        if self._timeout is not None:  # a timeout of the step that ends with this vote
+            self._wait_for(None)
+        kind, value = _VOTES[output.__class__], output.value
+        vote = kind(self.id, self.round_state.height, output.round, value)
+        self._emit(Broadcast(vote))
+        if not self._ballots[kind].join(self.id, value):
+            self._log.votes.count(vote)
 
     def _decide_value(self, output: DecideValue) -> None:
         self._conclude(self._log.certificate(output.round, output.value))
 
     def _wait_for(self, timeout: Timeout | None) -> None:
         """Once two thirds have precommitted, nothing else is waited for in this round."""
-        if self._timeout != timeout and self._timeout != "precommit":
+        if self._timeout != "precommit":
             self._timeout = timeout
             self._arm()
 
@@ -185,7 +190,7 @@ class Voting(Machine, ABC):
     def _offer_value(self) -> None:
         """Propose the clients' block, if it is this replica's turn and it knows the digest that is to be stated."""
         state = self.round_state
-        if self.config.proposer(state.height, state.round) != self.id or self._log.first_proposal(state.round):
+        if self.config.proposer(state.height, state.round) != self.id or self._proposal is not None:
             return
         block = self.source(state.height)
         if block is None:
@@ -210,7 +215,7 @@ class Voting(Machine, ABC):
         self._consider_proposals()
 
     def _on_proposal(self, message: Proposal) -> None:
-        if message.height != self.round_state.height or not self._ballots:
+        if message.value.block.height != self.round_state.height or not self._ballots:
             self._keep_for_later(message)
             return
         if self._is_near(message.round) and self._is_well_formed(message) and self._add_proposal(message):
@@ -218,10 +223,13 @@ class Voting(Machine, ABC):
             self._settle()
 
     def _add_proposal(self, proposal: Proposal) -> bool:
-        is_new = self._log.add_proposal(proposal)
-        if is_new and self._may_be_valid(proposal.value):
+        if not self._log.add_proposal(proposal):
+            return False
+        if self._proposal is None and proposal.round == self.round_state.round:
+            self._proposal = proposal
+        if self._may_be_valid(proposal.value):
             self._log.acceptable.add(proposal.value.id)
-        return is_new
+        return True
 
     def _is_near(self, round_: int) -> bool:
         """Are messages of a round kept in full?"""
@@ -262,7 +270,7 @@ class Voting(Machine, ABC):
 
     def _judged_proposal(self) -> Event | None:
         """Lines 22 and 28: this round's proposal, once it can be judged."""
-        proposal = self._log.first_proposal(self.round_state.round)
+        proposal = self._proposal
         if proposal is None:
             return None
         value = proposal.value
@@ -296,11 +304,6 @@ class Voting(Machine, ABC):
 
     # --- votes --------------------------------------------------------------------------------------------
 
-    def _vote(self, vote: Vote) -> None:
-        self._emit(Broadcast(vote))
-        if not self._ballots[vote.__class__].join(self.id, vote.value):
-            self._log.votes.count(vote)
-
     def _on_vote(self, vote: Vote) -> None:
         state, round_ = self.round_state, vote.round
         if vote.height != state.height or not self._ballots:
@@ -332,8 +335,8 @@ class Voting(Machine, ABC):
     _CONSEQUENCES: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         Propose: _propose,
         GetValue: lambda self, _: self._offer_value(),
-        CastPrevote: _cast_prevote,
-        CastPrecommit: _cast_precommit,
+        CastPrevote: _cast,
+        CastPrecommit: _cast,
         DecideValue: _decide_value,
         Schedule: lambda self, output: self._wait_for(output.timeout),
         SkipTo: _skip_to,
