@@ -79,9 +79,9 @@ class Frontier:
         return min((self._reached[replica] for replica in replicas), default=self.all)
 
     def _live(self) -> dict[int, int]:
-        out = self._away | self._gone
-        if not out:
+        if not self._away and not self._gone:
             return self._reached
+        out = self._away | self._gone
         return {replica: at for replica, at in self._reached.items() if replica not in out}
 
     def _stop_waiting_for(self, replica: int) -> None:

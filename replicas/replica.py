@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -127,20 +127,11 @@ class AnswerStore(ResultStore[Answer]):
 
     def __init__(self) -> None:
         super().__init__(lambda answer: answer.bits, size=_bytes_of, room=ROOM_BYTES)
-        self._blocks: dict[tuple[Identity, tuple[int, ...]], BlockAnswer] = {}
+        self._blocks: dict[Identity, dict[tuple[int, ...], BlockAnswer]] = {}
 
-    def known_block(self, replica: Identity, requests: tuple[int, ...]) -> BlockAnswer | None:
-        """The answer to a whole block of one kind of replica, whose engine takes no order: all of them give it."""
-        answer = self._blocks.get((replica, requests))
-        if answer is not None:
-            self.asked += len(requests)
-        return answer
-
-    def keep_block(self, replica: Identity, requests: tuple[int, ...], answer: BlockAnswer) -> None:
-        """Keep such an answer, for the few blocks that are under way."""
-        self._blocks[replica, requests] = answer
-        if len(self._blocks) > BLOCKS_KEPT_MAX:
-            del self._blocks[next(iter(self._blocks))]
+    def blocks_of(self, replica: Identity) -> dict[tuple[int, ...], BlockAnswer]:
+        """The answers of one kind of replica to the blocks under way, by requests."""
+        return self._blocks.setdefault(replica, {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +165,10 @@ class Replica:
     marks: Marks | None
     operations: int
     operations_per_second: int
+    _blocks: dict[tuple[int, ...], BlockAnswer] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_blocks", self.store.blocks_of(self.identity))
 
     def answer_block(self, requests: tuple[int, ...], attempt: int) -> BlockAnswer:
         """Answer all requests of a block, in this attempt at it."""
@@ -181,10 +176,13 @@ class Replica:
             return self._speak_block(requests, attempt)
         if self.engine.order_shape is not None:
             return _unmarked(self._digests(requests, attempt))
-        answer = self.store.known_block(self.identity, requests)
-        if answer is None:
-            answer = _unmarked(self._digests(requests, attempt))
-            self.store.keep_block(self.identity, requests, answer)
+        answer = self._blocks.get(requests)
+        if answer is not None:
+            self.store.asked += len(requests)
+            return answer
+        answer = self._blocks[requests] = _unmarked(self._digests(requests, attempt))
+        if len(self._blocks) > BLOCKS_KEPT_MAX:
+            del self._blocks[next(iter(self._blocks))]
         return answer
 
     def begin_block(self, requests: tuple[int, ...], attempt: int) -> None:

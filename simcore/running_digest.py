@@ -10,8 +10,8 @@ many at a time, which changes no digest.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable
-from struct import Struct
 
 CONTENT_BYTES = 16
 KIND_END = 1 << 16
@@ -23,9 +23,9 @@ TIMER = KIND_END - 1
 EXECUTION = KIND_END - 2
 """Kind of the event that a replica's execution ended."""
 
-CAUSE = Struct("<qH16s")
+CAUSE = struct.Struct("<qH16s")
 """First half of a record, little-endian: time of sending in ns, kind, content."""
-ARRIVAL = Struct("<Q")
+ARRIVAL = struct.Struct("<Q")
 """Second half: the delay in ns, shifted left by 16 bits, and in these the replica that the event happened to."""
 RECORD_BYTES = CAUSE.size + ARRIVAL.size
 
@@ -51,9 +51,12 @@ def cause_of(time_ns: int, kind: int, content: bytes) -> bytes:
     """
     if len(content) != CONTENT_BYTES:
         raise ValueError(f"content of {len(content)} bytes; it must be {CONTENT_BYTES}, see content_of")
-    if not 0 <= kind < KIND_END:
-        raise ValueError(f"kind {kind} is outside 0 .. {KIND_END - 1}")
-    return CAUSE.pack(time_ns, kind, content)
+    try:
+        return CAUSE.pack(time_ns, kind, content)
+    except struct.error:
+        raise ValueError(
+            f"kind {kind} is outside 0 .. {KIND_END - 1}, or time {time_ns} ns below 0 or too late"
+        ) from None
 
 
 def arrival_of(delay_ns: int, replica: int) -> bytes:
