@@ -6,13 +6,13 @@ from consensus.protocol import Effect, Effects
 
 
 class Machine:
-    """A replica that gathers what follows from one input, and hands it out at the end. Compared by all its state."""
+    """A replica that gathers what follows from one input in `_effects`, and hands it out at the end.
+
+    Two are compared by all their state.
+    """
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
-
-    def _emit(self, effect: Effect) -> None:
-        self._effects.append(effect)
 
     def _drain(self) -> Effects:
         if not self._effects:

@@ -116,12 +116,12 @@ class IcpOrdering(Machine, ABC):
     def _ask_who_is_ahead(self, sender: int) -> None:
         if self._asked_at < self.height:
             self._asked_at = self.height
-            self._emit(Send(sender, self._status()))
+            self._effects.append(Send(sender, self._status()))
 
     def _begin_round(self) -> None:
         self._clock.restart()
         if self.quorum.replicas > 1 and self.decided - self.certified > self.config.certified_gap_slow:
-            self._emit(Send(self._confidant, self._status()))
+            self._effects.append(Send(self._confidant, self._status()))
         self._consider()
         self._arm()
 
@@ -143,7 +143,7 @@ class IcpOrdering(Machine, ABC):
         certificate = round_.ending
         assert certificate is not None, "a round without a notarized block does not end"
         if isinstance(certificate, Notarized):
-            self._emit(Broadcast(Notarization(self.id, certificate)))
+            self._effects.append(Broadcast(Notarization(self.id, certificate)))
         for height in range(self.height, round_.height + 1):
             if height in self._rounds:
                 self._rounds[height].forget_shares()
@@ -153,7 +153,7 @@ class IcpOrdering(Machine, ABC):
 
     def _share_finality(self, round_: Round, block: BlockId) -> None:
         share = FinalizationShare(self.id, round_.height, block)
-        self._emit(Broadcast(share))
+        self._effects.append(Broadcast(share))
         self._on_finalization_share(share)
 
     def _enter(self, height: int, parent: Notarized | Finalized | None) -> None:
@@ -222,7 +222,7 @@ class IcpOrdering(Machine, ABC):
         parent = GENESIS if self._parent is None else self._parent.block
         content = self.source(self.height) or Block(self.height, ())
         proposal = Proposal(self.id, TreeBlock(content, self.id, rank, parent), self._parent)
-        self._emit(Broadcast(proposal))
+        self._effects.append(Broadcast(proposal))
         round_.add(proposal)
 
     def _notarize_what_is_due(self) -> None:
@@ -238,7 +238,7 @@ class IcpOrdering(Machine, ABC):
             else:
                 round_.shared[rank] = block
                 share = NotarizationShare(self.id, round_.height, rank, block)
-                self._emit(Broadcast(share))
+                self._effects.append(Broadcast(share))
                 if (ballot := round_.ballot(rank)) is not None and ballot.add(self.id, block):
                     self._after_share(round_, ballot, share)
 
@@ -346,7 +346,7 @@ class IcpOrdering(Machine, ABC):
             return
         round_.finalized = certificate
         round_.notarized.setdefault(certificate.block, certificate)
-        self._emit(Broadcast(Finalization(self.id, certificate)))
+        self._effects.append(Broadcast(Finalization(self.id, certificate)))
         if self._finalized is None or certificate.height > self._finalized.height:
             self._finalized = certificate
         self._deliver()
@@ -374,7 +374,7 @@ class IcpOrdering(Machine, ABC):
             block = proposal.block
             self.decided, self.state = block.height, block.id
             self._chain.add(proposal, certificate)
-            self._emit(Decide(block.content, b"", block.rank, certificate.voters, block.id))
+            self._effects.append(Decide(block.content, b"", block.rank, certificate.voters, block.id))
         self._execute_from(branch[0].height)
         self._forget_rounds()
         if self.height <= self.decided:
@@ -400,7 +400,7 @@ class IcpOrdering(Machine, ABC):
         others = [voter for voter in voters if voter != self.id]
         if others:
             witness = others[(self.id + height + self._clock.elapsed_ns // self.config.unit_ns) % len(others)]
-            self._emit(Send(witness, BlockRequest(self.id, height, block, self.decided)))
+            self._effects.append(Send(witness, BlockRequest(self.id, height, block, self.decided)))
 
     def _ask_for_lacking(self) -> None:
         for block, voters in self._round.lacking.items():
@@ -424,9 +424,9 @@ class IcpOrdering(Machine, ABC):
         waits = self._is_active or self.certified < self.decided
         if not waits and self._clock.mark_ns:
             self._clock.stop()
-            self._emit(CancelTimer())
+            self._effects.append(CancelTimer())
         elif waits and not self._clock.mark_ns:
             best = self._round.best_rank
             last_ns = self._notary_delay_ns(self.quorum.replicas) if self._is_active else 0
             due_ns = () if best is None else (self._notary_delay_ns(best),)
-            self._emit(SetTimer(self._clock.run_to_next(last_ns=last_ns, due_ns=due_ns)))
+            self._effects.append(SetTimer(self._clock.run_to_next(last_ns=last_ns, due_ns=due_ns)))

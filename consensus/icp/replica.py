@@ -99,7 +99,7 @@ class Icp(IcpOrdering):
         if height > self._shared_output_of:  # after a resync this may be the second time: the first vote stands
             self._shared_output_of = height
             share = self._certification.voted[height] = CertificationShare(self.id, height, output)
-            self._emit(Broadcast(share))
+            self._effects.append(Broadcast(share))
             self._certification.add(share)
         if height <= self._certification.height:
             self._resync_if_outvoted(height)
@@ -110,7 +110,7 @@ class Icp(IcpOrdering):
         self._clock.run_out()
         self._round.asked_for.clear()
         if self._clock.is_time_to_ask():
-            self._emit(Broadcast(self._status()))
+            self._effects.append(Broadcast(self._status()))
         self._ask_for_lacking()
         self._deliver()
         self._consider()
@@ -119,7 +119,7 @@ class Icp(IcpOrdering):
 
     def recover(self) -> Effects:
         self._execute_from(self._executed + 1)
-        self._emit(Broadcast(self._status()))
+        self._effects.append(Broadcast(self._status()))
         self._clock.stop()
         self._arm()
         return self._drain()
@@ -134,7 +134,7 @@ class Icp(IcpOrdering):
 
     def _execute_from(self, height: int) -> None:
         for each in range(height, self.decided + 1):
-            self._emit(Execute(self._chain.content(each), 0))
+            self._effects.append(Execute(self._chain.content(each), 0))
 
     # --- state certification ----------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Icp(IcpOrdering):
         before = self.certified
         while (certificate := self._certification.next(self.decided)) is not None:
             self._resync_if_outvoted(certificate.height)
-            self._emit(Certify(certificate.height, certificate.output, certificate.voters))
+            self._effects.append(Certify(certificate.height, certificate.output, certificate.voters))
             if certificate.height % self.config.cup_interval == 0:
                 self._share_package(certificate)
         if self.certified > before:
@@ -164,7 +164,7 @@ class Icp(IcpOrdering):
         """Take a certified state over; what was computed above it is void."""
         self._executed = height
         self._certification.resync(height, output)
-        self._emit(Resync(height, output))
+        self._effects.append(Resync(height, output))
         self._execute_from(height + 1)
 
     def _forget(self) -> None:
@@ -180,7 +180,7 @@ class Icp(IcpOrdering):
         height = certificate.height
         share = CatchUpShare(self.id, height, self._chain.id(height), certificate.output)
         self._catch_up_share = share
-        self._emit(Broadcast(share))
+        self._effects.append(Broadcast(share))
         self._catch_up.add(share)
 
     def _on_catch_up_share(self, share: CatchUpShare) -> None:
@@ -221,7 +221,7 @@ class Icp(IcpOrdering):
         if height > self.decided:
             self._jump_to(package)
         else:
-            self._emit(Certify(height, package.output, package.voters))
+            self._effects.append(Certify(height, package.output, package.voters))
             if self._executed <= height - self.config.cup_interval:
                 self._resync(package.output, height)
             else:
@@ -232,7 +232,7 @@ class Icp(IcpOrdering):
         """The chain up to a package was missed, and nobody has it any more."""
         self.decided, self.state = package.height, package.block
         self._chain = Chain()
-        self._emit(Adopt(package.height, package.block))
+        self._effects.append(Adopt(package.height, package.block))
         self._resync(package.output, package.height)
         self._forget_rounds()
         if self.height <= self.decided:
@@ -261,7 +261,7 @@ class Icp(IcpOrdering):
             found.append(proposal)
             height, block = height - 1, proposal.block.parent
         if found:
-            self._emit(Send(request.sender, Sync(self.id, None, (), None, (), tuple(found))))
+            self._effects.append(Send(request.sender, Sync(self.id, None, (), None, (), tuple(found))))
 
     def _proposal(self, height: int, block: BlockId) -> Proposal | None:
         if height > self.decided:
@@ -284,7 +284,7 @@ class Icp(IcpOrdering):
         outputs = tuple(certificates[at] for at in range(certified + 1, certified + SYNC_MAX + 1) if at in certificates)
         said = tuple(self._said(message))
         if package or chain or outputs or said:
-            self._emit(Send(message.sender, Sync(self.id, package, chain, finalized, outputs, said)))
+            self._effects.append(Send(message.sender, Sync(self.id, package, chain, finalized, outputs, said)))
 
     def _said(self, status: Status) -> list[Signed]:
         """What was said in rounds that are not final, and this replica's shares that the asker may have missed."""

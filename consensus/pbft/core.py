@@ -106,7 +106,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
             # Ask before accusing: what is missing may have been lost on the way to this replica alone.
             self._has_asked = True
             self._ask_everybody()
-            self._emit(SetTimer(self._timeout_ns - self._timeout_ns // 2))
+            self._effects.append(SetTimer(self._timeout_ns - self._timeout_ns // 2))
         else:
             self._abandon(self.decided + 1, "timed out")
         return self._drain()
@@ -132,7 +132,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
                 return
             if slot.proposal is not None or slot.decision is not None:
                 continue
-            self._emit(Broadcast(PrePrepare(self.id, self.view, block)))
+            self._effects.append(Broadcast(PrePrepare(self.id, self.view, block)))
             self._accept(slot, block)
 
     def _on_pre_prepare(self, message: PrePrepare) -> None:
@@ -194,7 +194,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
     def _vote_checkpoint(self, height: int, state: State) -> None:
         vote = Checkpoint(self.id, height, state)
         self._checkpoints.own[height] = vote
-        self._emit(Broadcast(vote))
+        self._effects.append(Broadcast(vote))
         self._on_checkpoint(vote)
 
     def _on_checkpoint(self, vote: Checkpoint[State]) -> None:
@@ -226,13 +226,13 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         return SyncRequest(self.id, self.view, self.decided, self.stable.height)
 
     def _ask_everybody(self) -> None:
-        self._emit(Broadcast(self._sync_request()))
+        self._effects.append(Broadcast(self._sync_request()))
 
     def _ask_one_of(self, replicas: tuple[int, ...]) -> None:
         """Ask the first of some replicas that all could answer; the timer asks everybody if that one does not."""
         witness = next((replica for replica in replicas if replica != self.id), None)
         if witness is not None:
-            self._emit(Send(witness, self._sync_request()))
+            self._effects.append(Send(witness, self._sync_request()))
 
     def _on_sync_request(self, message: SyncRequest) -> None:
         self._help(message.sender, message.view, message.decided, message.stable)
@@ -247,7 +247,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         new_view = self._new_view if self.active and view < self.view else None
         votes = self._own_votes() if self.active and view <= self.view else ()
         if stable or decisions or new_view or votes:
-            self._emit(Send(asker, Sync(self.id, self.view, stable, decisions, new_view, votes)))
+            self._effects.append(Send(asker, Sync(self.id, self.view, stable, decisions, new_view, votes)))
 
     def _own_votes(self) -> tuple[Vote, ...]:
         votes: list[Vote] = []
@@ -288,7 +288,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
 
     def _abandon(self, height: int, reason: str) -> None:
         """Give up the attempt at a height and ask for the next view."""
-        self._emit(Abandon(height, self.view, reason))
+        self._effects.append(Abandon(height, self.view, reason))
         self._leave_for(self.view + 1)
 
     def _leave_for(self, view: int) -> None:
@@ -297,8 +297,8 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         self._views_without_progress += 1
         change = self._view_change()
         self._view_changes.add(change)
-        self._emit(Broadcast(change))
-        self._emit(SetTimer(self._timeout_ns))
+        self._effects.append(Broadcast(change))
+        self._effects.append(SetTimer(self._timeout_ns))
         self._begin_view_if_leading()
 
     @abstractmethod
@@ -310,8 +310,8 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         if self._view_changes.quorum_reached(self.view):
             self._leave_for(self.view + 1)
         else:
-            self._emit(Broadcast(self._view_changes.by(self.id)))
-            self._emit(SetTimer(self._timeout_ns))
+            self._effects.append(Broadcast(self._view_changes.by(self.id)))
+            self._effects.append(SetTimer(self._timeout_ns))
 
     def _on_view_change(self, message: ChangeT) -> None:
         if not message.holds(self.quorum, self.config.watermark_window):
@@ -336,7 +336,7 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
         changes = self._view_changes.quorum_for(self.view)
         if changes is not None:
             new_view = NewView(self.id, self.view, changes)
-            self._emit(Broadcast(new_view))
+            self._effects.append(Broadcast(new_view))
             self._begin_view(new_view)
 
     def _on_new_view(self, message: NewView[ChangeT]) -> None:
@@ -384,4 +384,4 @@ class PbftCore(Machine, ABC, Generic[SlotT, State, ChangeT]):
 
     def _restart_timer(self) -> None:
         self._has_asked = False
-        self._emit(SetTimer(self._timeout_ns // 2) if self._waits else CancelTimer())
+        self._effects.append(SetTimer(self._timeout_ns // 2) if self._waits else CancelTimer())

@@ -83,14 +83,14 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
     def _execute_again(self) -> None:
         for slot in self._slots.values():
             if self.active and slot.awaits_execution and slot.proposal is not None:
-                self._emit(Execute(slot.proposal, self.view))
+                self._effects.append(Execute(slot.proposal, self.view))
             self._mend_if_dissenting(slot)
 
     def _accept(self, slot: Slot, block: Block, bound_output: bytes | None = None) -> None:
         slot.proposal = block
         slot.bound_output = bound_output
         if bound_output is None:
-            self._emit(Execute(block, self.view))
+            self._effects.append(Execute(block, self.view))
             self._after_prepare(slot)
             self._after_commit(slot)
         else:
@@ -98,7 +98,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
 
     def _vote_prepare(self, slot: Slot, pair: Pair) -> None:
         slot.prepare_vote = pair
-        self._emit(Broadcast(Prepare(self.id, self.view, slot.height, pair)))
+        self._effects.append(Broadcast(Prepare(self.id, self.view, slot.height, pair)))
         slot.prepares.add(self.id, pair)
         self._after_prepare(slot)
 
@@ -118,7 +118,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
                 self._abandon(slot.height, "no quorum possible")
         elif self.id not in slot.commits.votes and slot.proposal is not None and slot.proposal.digest == pair.block:
             slot.prepared = PreparedCertificate(self.view, slot.proposal, pair.output, ballot.voters(pair))
-            self._emit(Broadcast(Commit(self.id, self.view, slot.height, pair)))
+            self._effects.append(Broadcast(Commit(self.id, self.view, slot.height, pair)))
             slot.commits.add(self.id, pair)
             self._after_commit(slot)
 
@@ -145,7 +145,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         assert decision is not None
         self._reach(slot.height, next_state(self.state, decision.block.digest, decision.output))
         self._decided_output = decision.output
-        self._emit(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
+        self._effects.append(Decide(decision.block, decision.output, decision.view, decision.voters, self.state))
         self._mend_if_dissenting(slot)
         if self.decided % self.config.checkpoint_interval == 0:
             self._vote_checkpoint(self.decided, self.state)
@@ -166,22 +166,24 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
     def _resync(self, slot: Slot, decision: Decision) -> None:
         """Take the state of others over as it is by now: later heights may be decided already."""
         slot.own = Pair(decision.block.digest, decision.output)
-        self._emit(Resync(self.decided, self._decided_output))
+        self._effects.append(Resync(self.decided, self._decided_output))
         for height, above in sorted(self._slots.items()):
             if height > self.decided and self.active and above.awaits_execution and above.proposal is not None:
-                self._emit(Execute(above.proposal, self.view))
+                self._effects.append(Execute(above.proposal, self.view))
 
     def _fetch(self, slot: Slot, decision: Decision) -> None:
         """Ask all who committed: some dissent themselves, some may be faulty, and a message may be lost."""
         request = OutputRequest(self.id, self.view, slot.height, decision.output)
         for voter in decision.voters:
             if voter != self.id:
-                self._emit(Send(voter, request))
+                self._effects.append(Send(voter, request))
 
     def _on_output_request(self, message: OutputRequest) -> None:
         slot = self._slots.get(message.height)
         if slot is not None and slot.own is not None and slot.own.output == message.output:
-            self._emit(Send(message.sender, OutputResponse(self.id, message.view, message.height, message.output)))
+            self._effects.append(
+                Send(message.sender, OutputResponse(self.id, message.view, message.height, message.output))
+            )
 
     def _on_output_response(self, message: OutputResponse) -> None:
         slot = self._slots.get(message.height)
@@ -204,7 +206,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
 
     def _take_over(self, stable: StableCheckpoint[bytes]) -> None:
         self._reach(stable.height, stable.state)
-        self._emit(Adopt(stable.height, stable.state))
+        self._effects.append(Adopt(stable.height, stable.state))
 
     # --- view changes (C&L 4.4 and 4.5.2) -----------------------------------------------------------------
 
@@ -245,7 +247,7 @@ class Pbft(PbftCore[Slot, bytes, ViewChange]):
         self._reproposals = {reproposal.block.height: reproposal for reproposal in plan.reproposals}
         if plan.halt_at is not None and (self.halt_at is None or plan.halt_at < self.halt_at):
             self.halt_at = plan.halt_at
-            self._emit(Halt(plan.halt_at, self.view))
+            self._effects.append(Halt(plan.halt_at, self.view))
         return plan.stable
 
     def _take_up_reproposals(self) -> None:

@@ -40,7 +40,6 @@ from consensus.protocol import (
     CancelTimer,
     Certify,
     Decide,
-    Effect,
     Effects,
     Execute,
     Outvoted,
@@ -89,7 +88,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         self.executed_height, self.execution = height, next_state(self.execution, block.digest, output)
         snapshot = self._snapshots[height] = Snapshot(slot.chain, self.execution, output)
         if not block.is_empty:
-            self._emit(Reply(block, output))
+            self._effects.append(Reply(block, output))
         if self.active:
             self._restart_timer()  # C&L 4.4: what a replica waits for now is the next request
         if height % self.config.checkpoint_interval == 0 and height > self._voted_up_to:
@@ -106,9 +105,14 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         self._HANDLERS[message.__class__](self, message)
         return self._drain() if self._effects else ()  # most votes change nothing
 
-    def _emit(self, effect: Effect) -> None:
-        if self.halt_at is None:
-            self._effects.append(effect)
+    def _drain(self) -> Effects:
+        return super()._drain() if self.halt_at is None else self._last_words()
+
+    def _last_words(self) -> Effects:
+        """Once it was outvoted, nothing follows from anything."""
+        effects = super()._drain()
+        kinds = [effect.__class__ for effect in effects]
+        return effects[: kinds.index(Outvoted) + 1] if Outvoted in kinds else ()
 
     def _execute_again(self) -> None:
         self._execute_above(self.executed_height)
@@ -117,7 +121,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         for at in range(height + 1, self.decided + 1):
             decision = self._slots[at].decision
             assert decision is not None
-            self._emit(Execute(decision.block, ORDERED_VIEW))
+            self._effects.append(Execute(decision.block, ORDERED_VIEW))
 
     # --- the normal case (C&L 4.2) ------------------------------------------------------------------------
 
@@ -136,7 +140,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         slot.prepares.add(self._leader, block.digest)
         if self.id != self._leader:
             slot.prepare_vote = block.digest
-            self._emit(Broadcast(Prepare(self.id, self.view, slot.height, block.digest)))
+            self._effects.append(Broadcast(Prepare(self.id, self.view, slot.height, block.digest)))
             slot.prepares.add(self.id, block.digest)
         self._after_prepare(slot)
         self._after_commit(slot)
@@ -155,7 +159,7 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         if digest is None or proposal is None or proposal.digest != digest or self.id in slot.commits.votes:
             return
         slot.prepared = PreparedCertificate(self.view, proposal, ballot.voters(digest))
-        self._emit(Broadcast(Commit(self.id, self.view, slot.height, digest)))
+        self._effects.append(Broadcast(Commit(self.id, self.view, slot.height, digest)))
         slot.commits.add(self.id, digest)
         self._after_commit(slot)
 
@@ -186,8 +190,8 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         assert decision is not None
         self.decided, self.state = slot.height, next_state(self.state, decision.block.digest, b"")
         slot.chain = self.state
-        self._emit(Decide(decision.block, b"", decision.view, decision.voters, self.state))
-        self._emit(Execute(decision.block, ORDERED_VIEW))
+        self._effects.append(Decide(decision.block, b"", decision.view, decision.voters, self.state))
+        self._effects.append(Execute(decision.block, ORDERED_VIEW))
 
     # --- checkpoints and state transfer (C&L 4.3 and 4.6) -------------------------------------------------
 
@@ -208,28 +212,28 @@ class PbftClassic(PbftCore[Slot, Snapshot, ViewChange]):
         """Is what this replica computed what a quorum did?"""
         if self._snapshots[stable.height] == stable.state:
             for height in range(self.certified + 1, stable.height + 1):
-                self._emit(Certify(height, self._snapshots[height].output, stable.voters))
+                self._effects.append(Certify(height, self._snapshots[height].output, stable.voters))
             self.certified = stable.height
         elif self.config.outvoted == "resync":
             self._resync(stable)
         elif self.config.outvoted == "halt":
-            self._emit(CancelTimer())
-            self._emit(Outvoted(stable.height, self.view))
+            self._effects.append(CancelTimer())
+            self._effects.append(Outvoted(stable.height, self.view))
             self.halt_at = stable.height
             return
         self._move_watermarks(stable)
 
     def _resync(self, stable: StableCheckpoint[Snapshot]) -> None:
         """Go on from the certified state. What others computed below it was never seen here, and is not certified."""
-        self._emit(Resync(stable.height, stable.state.output))
-        self._emit(Certify(stable.height, stable.state.output, stable.voters))
+        self._effects.append(Resync(stable.height, stable.state.output))
+        self._effects.append(Certify(stable.height, stable.state.output, stable.voters))
         self.executed_height, self.execution = stable.height, stable.state.execution
         self.certified = stable.height
         self._execute_above(stable.height)
 
     def _take_over(self, stable: StableCheckpoint[Snapshot]) -> None:
         self.decided, self.state = stable.height, stable.state.chain
-        self._emit(Adopt(stable.height, self.state))
+        self._effects.append(Adopt(stable.height, self.state))
         self._resync(stable)
 
     def _move_watermarks(self, stable: StableCheckpoint[Snapshot]) -> None:

@@ -115,7 +115,7 @@ class Tendermint(Voting):
         awaited, height, round_ = self._armed
         self._armed = None
         if awaited is None:
-            self._emit(Broadcast(Status(self.id, height, round_)))
+            self._effects.append(Broadcast(Status(self.id, height, round_)))
             self._arm()
         else:
             self._feed(TimedOut(awaited, height, round_))
@@ -133,7 +133,7 @@ class Tendermint(Voting):
             self._consider_proposals()
             self._offer_value()
         if self.halt_at is None:
-            self._emit(Broadcast(Status(self.id, self.decided + 1, self.view)))
+            self._effects.append(Broadcast(Status(self.id, self.decided + 1, self.view)))
         if self._ballots:
             self._arm()
         self._settle()
@@ -159,7 +159,7 @@ class Tendermint(Voting):
         self._early.keep(message)
         if message.height > self.decided + 2 and self._asked_at <= self.decided and self._own is not None:
             self._asked_at = self.decided + 1
-            self._emit(Send(message.sender, Status(self.id, self.decided + 1, self.view)))
+            self._effects.append(Send(message.sender, Status(self.id, self.decided + 1, self.view)))
 
     def _conclude(self, certificate: CommitCertificate) -> None:
         """The next height is decided: hand it on, or halt if it states another output than this replica's.
@@ -181,7 +181,7 @@ class Tendermint(Voting):
             self._decide(certificate, agrees)
         else:
             self.halt_at = value.block.height
-            self._emit(Outvoted(value.block.height, certificate.round))
+            self._effects.append(Outvoted(value.block.height, certificate.round))
 
     def _decide(self, certificate: CommitCertificate, agrees: bool) -> None:
         value, round_, is_stated_here = certificate.value, certificate.round, self.config.digest == "proposal"
@@ -189,13 +189,13 @@ class Tendermint(Voting):
         self._certificates.add(certificate)
         if is_stated_here:
             self.certified = self.decided
-            self._emit(Decide(value.block, value.digest, round_, certificate.voters, self.state))
+            self._effects.append(Decide(value.block, value.digest, round_, certificate.voters, self.state))
         else:
             self._certify_before(certificate)
         if not agrees:
             self._resync(self.certified, value.digest)
         if not is_stated_here:
-            self._emit(Decide(value.block, b"", round_, certificate.voters, self.state))
+            self._effects.append(Decide(value.block, b"", round_, certificate.voters, self.state))
             outputs = self._log.outputs.get(value.block.digest, {})
             self._own = outputs.get(round_) if agrees else None  # what comes from the wrong state is no output
         if self._own is None:
@@ -207,11 +207,11 @@ class Tendermint(Voting):
         """Who decides a height stands behind what its header states: the output of the height before."""
         self.certified = self.decided - 1
         if self.certified:  # no output comes before the first height
-            self._emit(Certify(self.certified, certificate.value.digest, certificate.voters))
+            self._effects.append(Certify(self.certified, certificate.value.digest, certificate.voters))
 
     def _resync(self, height: int, output: bytes) -> None:
         self._executing.clear()
-        self._emit(Resync(height, output))
+        self._effects.append(Resync(height, output))
 
     def _execute_decided(self, certificate: CommitCertificate) -> None:
         self._execute(certificate.value.block, certificate.round)
@@ -224,7 +224,7 @@ class Tendermint(Voting):
         if message.height == self.decided + 1 and self._ballots:
             said = tuple(self._log.messages({message.round, self.view - 1, self.view}))
         if certificates or said:
-            self._emit(Send(message.sender, Sync(self.id, certificates, said)))
+            self._effects.append(Send(message.sender, Sync(self.id, certificates, said)))
 
     def _on_sync(self, message: Sync) -> None:
         for certificate in message.certificates:
@@ -259,7 +259,7 @@ class Tendermint(Voting):
             self.decided, self.state, self._own = height - 1, value.parent, value.digest
             self._certificates.ahead[height] = certificate
         self.certified = self.decided
-        self._emit(Adopt(self.decided, self.state))
+        self._effects.append(Adopt(self.decided, self.state))
         self._resync(self.decided, value.digest)
         self._begin_height()
 

@@ -144,7 +144,7 @@ class Voting(Machine, ABC):
             self._wait_for(None)
         kind, value = _VOTES[output.__class__], output.value
         vote = kind(self.id, self.round_state.height, output.round, value)
-        self._emit(Broadcast(vote))
+        self._effects.append(Broadcast(vote))
         if not self._ballots[kind].join(self.id, value):
             self._log.votes.count(vote)
 
@@ -158,7 +158,7 @@ class Voting(Machine, ABC):
             self._arm()
 
     def _skip_to(self, output: SkipTo) -> None:
-        self._emit(Abandon(self.round_state.height, self.round_state.round, "no decision"))
+        self._effects.append(Abandon(self.round_state.height, self.round_state.round, "no decision"))
         self._start_round(output.round)
 
     def _settle(self) -> None:
@@ -170,7 +170,7 @@ class Voting(Machine, ABC):
             self._feed(event)
         if self._armed is not None:
             self._armed = None
-            self._emit(CancelTimer())
+            self._effects.append(CancelTimer())
 
     def _next_event(self) -> Event | None:
         """The first rule whose condition holds."""
@@ -210,7 +210,7 @@ class Voting(Machine, ABC):
         value, valid_round = self._log.values[output.value], output.valid_round
         polka = self._log.polka_voters(valid_round, value.id) if valid_round != NO_ROUND else ()
         proposal = Proposal(self.id, output.round, value, valid_round, polka)
-        self._emit(Broadcast(proposal))
+        self._effects.append(Broadcast(proposal))
         self._add_proposal(proposal)
         self._consider_proposals()
 
@@ -300,7 +300,7 @@ class Voting(Machine, ABC):
     def _execute(self, block: Block, round_: int) -> None:
         if (block.digest, round_) not in self._executing:
             self._executing.add((block.digest, round_))
-            self._emit(Execute(block, round_))
+            self._effects.append(Execute(block, round_))
 
     # --- votes --------------------------------------------------------------------------------------------
 
@@ -330,7 +330,7 @@ class Voting(Machine, ABC):
         """Let the timer run anew: for a timeout of this round, or for messages that may be lost."""
         state = self.round_state
         self._armed = self._timeout, state.height, state.round
-        self._emit(SetTimer(self.config.timeout_of(state.round)))
+        self._effects.append(SetTimer(self.config.timeout_of(state.round)))
 
     _CONSEQUENCES: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         Propose: _propose,

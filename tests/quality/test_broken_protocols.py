@@ -81,7 +81,9 @@ class ActsOnItsOwnView(Pbft):
             return
         empty = Block(height, ())
         self._reach(height, self.state)
-        self._emit(Decide(empty, output(f"{empty.requests}"), self.view, tuple(slot.prepares.votes), self.state))
+        self._effects.append(
+            Decide(empty, output(f"{empty.requests}"), self.view, tuple(slot.prepares.votes), self.state)
+        )
         self._after_progress()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,9 @@ def test_replicas_that_decide_one_vote_early_are_found(monkeypatch: pytest.Monke
     sound = Ballot.__init__
 
     def early(self: Ballot[Any], quorum: QuorumSystem) -> None:
-        sound(self, quorum)
-        self._threshold = quorum.threshold - 1
+        lax = copy(quorum)
+        object.__setattr__(lax, "threshold", quorum.threshold - 1)
+        sound(self, lax)
 
     monkeypatch.setattr(Ballot, "__init__", early)
     result = lastbit.run(story(protocol))

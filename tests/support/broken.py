@@ -35,9 +35,8 @@ def bend_effects(monkeypatch: pytest.MonkeyPatch, protocol: str, bend: Bend) -> 
     sound = _class_of(protocol)
 
     class Broken(sound):  # type: ignore[misc, valid-type]
-        def _emit(self, effect: Effect) -> None:
-            for bent in bend(self, effect):
-                super()._emit(bent)
+        def _drain(self) -> Effects:
+            return tuple(bent for effect in super()._drain() for bent in bend(self, effect))
 
     monkeypatch.setattr(CLASSES[protocol], Broken)
 
