@@ -104,7 +104,7 @@ class Tendermint(Voting):
             self._log.outputs.setdefault(block.digest, {})[view] = output
             if self._pending is not None:
                 self._conclude(self._pending)
-            elif self._ballots and self._log.first_proposal(view) is None:
+            elif self._proposal is None and self._ballots:
                 self._offer_value()
         self._settle()
         return self._drain()
@@ -191,7 +191,10 @@ class Tendermint(Voting):
             self.certified = self.decided
             self._effects.append(Decide(value.block, value.digest, round_, certificate.voters, self.state))
         else:
-            self._certify_before(certificate)
+            # Who decides a height stands behind what its header states: the output of the height before.
+            self.certified = self.decided - 1
+            if self.certified:  # no output comes before the first height
+                self._effects.append(Certify(self.certified, value.digest, certificate.voters))
         if not agrees:
             self._resync(self.certified, value.digest)
         if not is_stated_here:
@@ -202,12 +205,6 @@ class Tendermint(Voting):
             self._execute_decided(certificate)
         else:
             self._begin_height()
-
-    def _certify_before(self, certificate: CommitCertificate) -> None:
-        """Who decides a height stands behind what its header states: the output of the height before."""
-        self.certified = self.decided - 1
-        if self.certified:  # no output comes before the first height
-            self._effects.append(Certify(self.certified, certificate.value.digest, certificate.voters))
 
     def _resync(self, height: int, output: bytes) -> None:
         self._executing.clear()

@@ -68,8 +68,8 @@ class RoundVotes(msgspec.Struct):
 
     prevotes: Ballot[ValueId | None]
     precommits: Ballot[ValueId | None]
-    contradicting: list[Vote] = []  # a new one for each struct
-    emitted: list[Threshold] = []
+    contradicting: tuple[Vote, ...] = ()
+    emitted: tuple[Threshold, ...] = ()
 
     @classmethod
     def empty(cls, quorum: QuorumSystem) -> RoundVotes:
@@ -150,7 +150,7 @@ class VoteKeeper:
         others = [each for each in votes.contradicting if (each.sender, each.kind) == (vote.sender, vote.kind)]
         if vote in others or len(others) >= RECEIVED_MAX - 1:
             return
-        votes.contradicting.append(vote)
+        votes.contradicting += (vote,)
         if len(self.evidence) < EVIDENCE_MAX:
             self.evidence.append((replace(vote, value=first), *others, vote))
 
@@ -160,12 +160,12 @@ class VoteKeeper:
         if vote.round > current_round and 3 * self.quorum.weight_of(votes.voters) > self.quorum.total:
             skip = Threshold(Tally.SKIP, vote.round)
             if skip not in votes.emitted:
-                votes.emitted.append(skip)
+                votes.emitted += (skip,)
             return skip
         reached = self._reached(vote, ballot)
         if reached is None or reached in votes.emitted:
             return None
-        votes.emitted.append(reached)
+        votes.emitted += (reached,)
         return reached
 
     def _reached(self, vote: Vote, ballot: Ballot[ValueId | None]) -> Threshold | None:

@@ -162,28 +162,25 @@ class Voting(Machine, ABC):
         self._start_round(output.round)
 
     def _settle(self) -> None:
-        """Apply the rules until none has anything left to say."""
-        while self._ballots:
-            event = self._next_event()
+        """Apply the first rule whose condition holds, until there is none."""
+        threshold = self.quorum.threshold
+        while ballots := self._ballots:
+            log = self._log
+            event: Event | None = None
+            if log.votes.has_commit and (committed := log.committed()) is not None:
+                event = ProposalWithPrecommits(*committed)
+            elif self.round_state.step == "propose":
+                event = self._judged_proposal()
+            elif ballots[Prevote].heard >= threshold:
+                event = self._judged_prevotes(ballots[Prevote])
+            if event is None and ballots[Precommit].heard >= threshold and self._timeout != "precommit":
+                event = PrecommitAny()
             if event is None:
                 return
             self._feed(event)
         if self._armed is not None:
             self._armed = None
             self._effects.append(CancelTimer())
-
-    def _next_event(self) -> Event | None:
-        """The first rule whose condition holds."""
-        if self._log.votes.has_commit and (committed := self._log.committed()) is not None:
-            return ProposalWithPrecommits(*committed)
-        ballots, threshold, judged = self._ballots, self.quorum.threshold, None
-        if self.round_state.step == "propose":
-            judged = self._judged_proposal()
-        elif ballots[Prevote].heard >= threshold:
-            judged = self._judged_prevotes(ballots[Prevote])
-        if judged is None and ballots[Precommit].heard >= threshold and self._timeout != "precommit":
-            return PrecommitAny()
-        return judged
 
     # --- proposals ----------------------------------------------------------------------------------------
 
@@ -212,23 +209,24 @@ class Voting(Machine, ABC):
         proposal = Proposal(self.id, output.round, value, valid_round, polka)
         self._effects.append(Broadcast(proposal))
         self._add_proposal(proposal)
-        self._consider_proposals()
 
     def _on_proposal(self, message: Proposal) -> None:
         if message.value.block.height != self.round_state.height or not self._ballots:
             self._keep_for_later(message)
             return
         if self._is_near(message.round) and self._is_well_formed(message) and self._add_proposal(message):
-            self._consider_proposals()
             self._settle()
 
     def _add_proposal(self, proposal: Proposal) -> bool:
+        """Note a proposal, and execute it if this round votes on it; False if it is no news."""
         if not self._log.add_proposal(proposal):
             return False
-        if self._proposal is None and proposal.round == self.round_state.round:
-            self._proposal = proposal
         if self._may_be_valid(proposal.value):
             self._log.acceptable.add(proposal.value.id)
+        if proposal.round == self.round_state.round:
+            if self._proposal is None:
+                self._proposal = proposal
+            self._consider(proposal)
         return True
 
     def _is_near(self, round_: int) -> bool:
@@ -245,14 +243,16 @@ class Voting(Machine, ABC):
         return 0 <= message.valid_round < message.round and self.quorum.is_quorum(message.polka)
 
     def _consider_proposals(self) -> None:
+        for proposal in self._log.proposals.get(self.round_state.round, ()):
+            self._consider(proposal)
+
+    def _consider(self, proposal: Proposal) -> None:
         """Execute what this round proposes: anew, unless it had a polka before and was executed then."""
-        round_ = self.round_state.round
-        for proposal in self._log.proposals.get(round_, ()):
-            block = proposal.value.block
-            known = self._log.outputs.get(block.digest, {})
-            is_known = round_ in known or (proposal.valid_round != NO_ROUND and known)
-            if not is_known and proposal.value.id in self._log.acceptable:
-                self._execute(block, round_)
+        value = proposal.value
+        known = self._log.outputs.get(value.block.digest)
+        is_known = known is not None and (proposal.round in known or proposal.valid_round != NO_ROUND)
+        if not is_known and value.id in self._log.acceptable:
+            self._execute(value.block, proposal.round)
 
     def _may_be_valid(self, value: Value) -> bool:
         """Is it what clients asked for, next on this chain, and with this replica's own output, as far as known?"""
@@ -305,17 +305,17 @@ class Voting(Machine, ABC):
     # --- votes --------------------------------------------------------------------------------------------
 
     def _on_vote(self, vote: Vote) -> None:
-        state, round_ = self.round_state, vote.round
+        state = self.round_state
         if vote.height != state.height or not self._ballots:
             if vote.height >= state.height:  # what is below is decided: late votes change nothing
                 self._keep_for_later(vote)
-            return
-        if round_ == state.round:
-            if not self._log.votes.count(vote):
-                return
-        elif self._is_overtaken(vote):
-            self._feed(RoundSkip(round_))
-        self._settle()
+        elif vote.round == state.round:
+            if self._log.votes.count(vote):
+                self._settle()
+        else:
+            if self._is_overtaken(vote):
+                self._feed(RoundSkip(vote.round))
+            self._settle()
 
     def _is_overtaken(self, vote: Vote) -> bool:
         """Count a vote of another round; do more than a third speak in it, and is it later than this one?"""

@@ -15,6 +15,7 @@ import pytest
 from support.cluster import MS, output
 from support.tendermint_cluster import TendermintCluster, tendermint
 
+from consensus.ballot import Ballot
 from consensus.behaviours import Behaviour
 from consensus.protocol import Block, Effect, Message, Send
 from consensus.quorum import QuorumSystem
@@ -100,13 +101,12 @@ def test_a_round_that_forgets_the_lock_of_the_one_before_forks() -> None:
 class DecidesOnPolka(Tendermint):
     """One round of votes instead of two."""
 
-    def _next_event(self) -> Event | None:
-        round_ = self.round_state.round
-        value = self._log.votes.votes_of(round_).prevotes.certified
+    def _judged_prevotes(self, prevotes: Ballot[bytes | None]) -> Event | None:
+        round_, value = self.round_state.round, prevotes.certified
         if value is not None and value in self._log.values:
             self._conclude(CommitCertificate(round_, self._log.values[value], self._log.polka_voters(round_, value)))
             return None
-        return super()._next_event()
+        return super()._judged_prevotes(prevotes)
 
 
 class TwoFacedTwice(TwoFaced):

@@ -175,13 +175,14 @@ class Keeper:
 
     def _round(self, found: Row) -> RoundVotes:
         votes = RoundVotes.empty(self.keeper.quorum)
-        votes.emitted = [threshold for each in found["emittedOutputs"] if (threshold := self.threshold(each))]
+        told = map(self.threshold, found["emittedOutputs"])
+        votes.emitted = tuple(threshold for threshold in told if threshold is not None)
         for name in _KINDS:
             received = list(map(self.vote, found[name]["receivedVotes"]))
             counted = self._counted(received, weights_of(found[name]))
             for vote in counted:
                 getattr(votes, name).add(vote.sender, vote.value)
-            votes.contradicting += [vote for vote in received if vote not in counted]
+            votes.contradicting += tuple(vote for vote in received if vote not in counted)
         return votes
 
     def _counted(self, received: list[Vote], weights: dict[ValueId | None, int]) -> tuple[Vote, ...]:

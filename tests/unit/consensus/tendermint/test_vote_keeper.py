@@ -77,7 +77,7 @@ def test_more_than_a_third_in_a_later_round_are_told_each_time_and_before_anythi
     assert told.add(2, A, round_=4) == skip
     assert told.add(1, A, round_=4) == skip, "a polka, and yet the round is to begin first"
     assert told.add(1, A, round_=4, at=4) == Threshold(Tally.POLKA_VALUE, 4, A), "not told before"
-    assert told.keeper.rounds[4].emitted == [skip, Threshold(Tally.POLKA_VALUE, 4, A)]
+    assert told.keeper.rounds[4].emitted == (skip, Threshold(Tally.POLKA_VALUE, 4, A))
 
 
 def test_one_validator_that_says_much_in_a_later_round_is_no_third() -> None:
@@ -96,7 +96,7 @@ def test_a_second_vote_is_not_counted_but_kept_as_evidence() -> None:
     assert told.add(2, B) == Threshold(Tally.POLKA_ANY, 0), "two for B, and not three"
     first, second = Prevote(0, 1, 0, A), Prevote(0, 1, 0, B)
     assert told.keeper.evidence == [(first, second)]
-    assert told.keeper.rounds[0].contradicting == [second]
+    assert told.keeper.rounds[0].contradicting == (second,)
 
 
 def test_votes_of_two_types_or_rounds_are_no_equivocation() -> None:
