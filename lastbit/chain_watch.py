@@ -95,9 +95,9 @@ class ChainWatch:
         return self.heights.tip
 
     def decided(self, replica: int, decide: Decide, now_ns: int) -> bool:
-        """An honest replica decided the next height; is it the first to come so far?"""
+        """An honest replica decided the next height; does `frontier` or `tip` move with that?"""
         height = decide.block.height
-        is_first = self.heights.reach(replica, height)
+        has_moved = self.heights.reach(replica, height)
         if height > self.forgotten:
             known = self._heights.get(height)
             if known is None:
@@ -105,7 +105,7 @@ class ChainWatch:
             self._compare_decision(replica, decide, known, now_ns)
         what = "decided another state than honest replicas did before it"
         self._compare_state(replica, height, decide.state, now_ns, what)
-        return is_first
+        return has_moved
 
     def _compare_decision(self, replica: int, decide: Decide, known: Decided, now_ns: int) -> None:
         pair = decide.block.digest, decide.output
@@ -124,9 +124,9 @@ class ChainWatch:
         self._fork(height, now_ns, "two-decisions", what, sides)
 
     def certify(self, replica: int, certify: Certify, now_ns: int) -> bool:
-        """An honest replica holds a certificate for the output of a height; is it the first to come so far?"""
+        """An honest replica holds a certificate for the output of a height; do the certified heights move with that?"""
         height, output = certify.height, certify.output
-        is_first = self.certified.reach(replica, height)
+        has_moved = self.certified.reach(replica, height)
         known = self._certificates.get(height)
         if known is None:
             if height > self.forgotten:
@@ -135,7 +135,7 @@ class ChainWatch:
         elif known.output != output:
             sides = {known.output: list(known.voters), output: list(certify.voters)}
             self._fork(height, now_ns, "two-certificates", "two outputs of one height are certified", sides)
-        return is_first
+        return has_moved
 
     def adopted(self, replica: int, adopt: Adopt, now_ns: int) -> None:
         """An honest replica took the state after a height over from others."""

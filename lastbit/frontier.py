@@ -27,16 +27,16 @@ class Frontier:
         """A replica has come so far, if it was not there before.
 
         Returns:
-            Whether nobody had come so far before.
+            Whether `all` or `tip` moves.
         """
+        is_first = height > self.tip
+        if is_first:
+            self.tip = height
         if height > self._reached[replica]:
             self._reached[replica] = height
             if height > self.all:
-                self._stop_waiting_for(replica)
-        if height <= self.tip:
-            return False
-        self.tip = height
-        return True
+                return self._stop_waiting_for(replica) or is_first
+        return is_first
 
     def went_down(self, replica: int) -> None:
         """A replica crashed: nobody waits for it until it is back."""
@@ -84,12 +84,13 @@ class Frontier:
         out = self._away | self._gone
         return {replica: at for replica, at in self._reached.items() if replica not in out}
 
-    def _stop_waiting_for(self, replica: int) -> None:
+    def _stop_waiting_for(self, replica: int) -> bool:
+        """Does `all` move with that?"""
         self._awaited.discard(replica)
-        if not self._awaited:
-            self._move_on()
+        return not self._awaited and self._move_on()
 
-    def _move_on(self) -> None:
-        live = self._live()
-        self.all = max(self.all, min(live.values(), default=0))
+    def _move_on(self) -> bool:
+        before, live = self.all, self._live()
+        self.all = max(before, min(live.values(), default=0))
         self._awaited = {replica for replica, at in live.items() if at <= self.all}
+        return self.all > before

@@ -100,8 +100,7 @@ class Observation:
         if True in answer.marked:
             self.tally.injected += sum(answer.marked)
             self.tally.injected_changed += answer.changed
-        if self._compares_later and block.height > self._executions.of(replica):
-            self._executions.reach(replica, block.height)
+        if self._compares_later and self._executions.reach(replica, block.height):
             self._look(has_moved=False)  # the height may have waited for this replica alone
 
     def voted(self, replica: int, message: Message) -> None:
@@ -130,8 +129,11 @@ class Observation:
 
     def decided(self, replica: int, decide: Decide) -> None:
         if replica in self.honest and decide.block.height <= self._blocks:
+            heights = self.chain.heights
+            before = heights.tip
             self.checkers.decided(replica, decide)
-            self._look(has_moved=self.chain.decided(replica, decide, self._now_ns()))
+            if self.chain.decided(replica, decide, self._now_ns()) or heights.all >= self._blocks:
+                self._look(has_moved=heights.tip > before)
 
     def adopted(self, replica: int, adopt: Adopt) -> None:
         if replica in self.honest and adopt.height > self._blocks:
@@ -143,8 +145,10 @@ class Observation:
 
     def certified(self, replica: int, certify: Certify) -> None:
         if replica in self.honest and certify.height <= self._blocks:
+            before = self.chain.certified.tip
             self.checkers.certified(replica, certify)
-            self._look(has_moved=self.chain.certify(replica, certify, self._now_ns()))
+            if self.chain.certify(replica, certify, self._now_ns()) or self.chain.heights.all >= self._blocks:
+                self._look(has_moved=self.chain.certified.tip > before)
 
     def resynced(self, replica: int, resync: Resync) -> None:
         """A replica takes the state of others over: what it did not execute up to there it never will."""
