@@ -18,6 +18,7 @@ from lastbit.carried_state import CarriedState, StateArchive
 from lastbit.conditions import crashes_of, disturbances_of, latency_of, partitions_of
 from lastbit.diagnosis import Diagnosis
 from lastbit.fleet import feedback_of
+from lastbit.garbage import collected_rarely
 from lastbit.node import Node
 from lastbit.observation import Observation
 from lastbit.result import Limit
@@ -130,7 +131,7 @@ class Simulation:
         for node in self.nodes:
             if not self.network.is_down(node.id):
                 node.start()
-        with ctrl_c_ends_the_run(self.world), self.replicas[0].ahead or nullcontext():
+        with ctrl_c_ends_the_run(self.world), self.replicas[0].ahead or nullcontext(), collected_rarely():
             self.ended = self._run_until_an_end(events_max)
         self.observation.end()
         self.stalls.end()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import repeat
 from operator import length_hint
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from simpy.core import EmptySchedule, Environment
 from simpy.events import NORMAL, URGENT, Event
@@ -180,8 +180,7 @@ class _BoundReached(Exception):  # noqa: N818 - a way out of the loop, not an er
     pass
 
 
-def _fire(event: Event) -> None:
-    assert isinstance(event, Timer)
+def _fire(event: Any) -> None:
     callback = event._callback
     if callback is None:
         event._world._silent_steps += 1
