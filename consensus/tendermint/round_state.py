@@ -24,7 +24,7 @@ Timeout: TypeAlias = Literal["propose", "prevote", "precommit"]
 """The timeouts of a round, by the step that they end."""
 
 
-class RoundState(msgspec.Struct, frozen=True, gc=False):
+class RoundState(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """The variables of Algorithm 1, lines 1 to 9.
 
     Attributes:
