@@ -1,9 +1,5 @@
 """The network: carries messages between replicas, with latency, loss, crashes, partitions and disturbances.
 
-A broadcast is one event that travels: at each stop it hands over the copies that arrive there together, and puts itself
-into SimPy's queue again for the next stop. So the queue holds one entry for each broadcast under way instead of one for
-each copy, and a delivery allocates nothing but its record in the running digest.
-
 All that becomes of a copy is settled when it is sent: the delays and losses are drawn by then, and the windows of
 crashes, partitions and disturbances are known from the start. Where two events share a nanosecond, the one scheduled
 first comes first; a copy counts as scheduled when the copies before it, of the same broadcast, arrived.
@@ -11,19 +7,17 @@ first comes first; a copy counts as scheduled when the copies before it, of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
-
-from simpy.core import Environment
-from simpy.events import NORMAL, Event
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from simcore.detours import Chances, Detours
 from simcore.disturbances import Disturbances
 from simcore.faults import Crash, Partition
-from simcore.itineraries import Itineraries, Itinerary, itinerary_of, stops
+from simcore.flights import Flights
+from simcore.itineraries import Itineraries, Itinerary, itinerary_of
 from simcore.latency import Latency
 from simcore.rounds import RoundKey
-from simcore.running_digest import REPLICAS_MAX, RunningDigest, cause_of, delay_ns_of
+from simcore.running_digest import REPLICAS_MAX, RunningDigest, delay_ns_of
 from simcore.streams import Streams
 from simcore.world import World
 
@@ -111,7 +105,9 @@ class Network(Generic[MessageT, EffectsT]):
             else None
         )
         self._faults = bool(crashes or partitions or disturbances)
-        self._on_arrival, self._on_stop = _callbacks(self._environment, digest.append, receive, react)
+        # As many broadcasts as there are replicas may land together: all of them vote at one time, and once.
+        flights: Flights[MessageT, EffectsT] = Flights(world, digest, receive, react, legs_max=replicas)
+        self._launch = flights.launch
 
     @property
     def delivered(self) -> int:
@@ -153,7 +149,8 @@ class Network(Generic[MessageT, EffectsT]):
             self._launch_under_faults(sender, message, content, kind, itinerary, chances, self._others)
         else:
             self.sent += self._others
-            self._launch(message, content, kind, itinerary, self._others)
+            self.lost += self._others - len(itinerary[0])
+            self._launch(message, content, kind, itinerary)
 
     def send(
         self, sender: int, receiver: int, message: MessageT, content: bytes, round_key: RoundKey, kind: int
@@ -187,26 +184,9 @@ class Network(Generic[MessageT, EffectsT]):
             itinerary, seconds = self._detours.altered(itinerary, chances, kind, sender, now_ns)
             self.duplicated += seconds
             copies += seconds
-        self._launch(message, content, kind, self._reached(sender, now_ns, itinerary), copies)
-
-    def _launch(self, message: MessageT, content: bytes, kind: int, itinerary: Itinerary, copies: int) -> None:
-        """Let so many copies leave, those lost among them."""
-        receivers, arrivals, first_ns, gaps_ns = itinerary
-        self.lost += copies - len(receivers)
-        if not receivers:
-            return
-        self._digest.fold_when_full()
-        environment = self._environment
-        cause = cause_of(environment._now, kind, content)  # type: ignore[arg-type]  # `now`, without the call
-        if len(gaps_ns) == 1:
-            only_stop = iter(((receivers, arrivals, -1),))
-            flight = _Flight(environment, self._on_stop, message, cause, only_stop)
-        elif 0 in gaps_ns:
-            flight = _Flight(environment, self._on_stop, message, cause, stops(itinerary))
-        else:
-            hops = zip(receivers, arrivals, gaps_ns, strict=False)
-            flight = _Flight(environment, self._on_arrival, message, cause, hops)
-        environment.schedule(flight, NORMAL, first_ns)
+        itinerary = self._reached(sender, now_ns, itinerary)
+        self.lost += copies - len(itinerary[0])
+        self._launch(message, content, kind, itinerary)
 
     def _is_down_at(self, replica: int, time_ns: int) -> bool:
         return any(crash.holds_at(time_ns) for crash in self._crashes.get(replica, ()))
@@ -221,71 +201,3 @@ class Network(Generic[MessageT, EffectsT]):
             if all(receiver in reached for reached in cut) and not self._is_down_at(receiver, now_ns + delay_ns)
         ]
         return itinerary if len(kept) == len(receivers) else itinerary_of(kept)
-
-
-class _Flight(Event):
-    """A message under way, with what remains of its itinerary."""
-
-    _ok = True  # what SimPy asks of an event that is scheduled with its outcome known
-    _value = None
-
-    def __init__(
-        self,
-        environment: Environment,
-        callbacks: list[Callable[[Any], None]],
-        message: object,
-        cause: bytes,
-        way: Iterator[Any],
-    ) -> None:
-        # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
-        self.env = environment
-        self.callbacks = callbacks
-        self.message = message
-        self.cause = cause
-        self.way = way
-
-
-_Callbacks = list[Callable[[Any], None]]
-
-
-def _callbacks(
-    environment: Environment,
-    append: Callable[[bytes], None],
-    receive: Sequence[Callable[[Any], Any]],
-    react: Sequence[Callable[[Any], None]],
-) -> tuple[_Callbacks, _Callbacks]:
-    """Make the lists of callbacks that flights share: of those whose copies arrive one by one, and of all others.
-
-    SimPy takes an event's list away before it calls what stands in it, and does not change the list; so a flight is
-    armed again by handing it the same list. This is the hottest code of a run, hence closures and no attributes.
-    """
-    schedule = environment.schedule
-    one_by_one: _Callbacks = []
-    together: _Callbacks = []
-
-    def arrive(flight: _Flight) -> None:
-        receiver, arrival, gap_ns = next(flight.way)
-        append(flight.cause + arrival)
-        if gap_ns > 0:
-            flight.callbacks = one_by_one
-            schedule(flight, NORMAL, gap_ns)
-        effects = receive[receiver](flight.message)
-        if effects:
-            react[receiver](effects)
-
-    def stop(flight: _Flight) -> None:
-        receivers, arrivals, gap_ns = next(flight.way)
-        cause = flight.cause
-        append(cause + cause.join(arrivals))
-        if gap_ns > 0:
-            flight.callbacks = together
-            schedule(flight, NORMAL, gap_ns)
-        message = flight.message
-        for receiver in receivers:
-            effects = receive[receiver](message)
-            if effects:
-                react[receiver](effects)
-
-    one_by_one.append(arrive)
-    together.append(stop)
-    return one_by_one, together

@@ -68,6 +68,10 @@ class World:
 
     def __init__(self) -> None:
         self.environment = Environment(initial_time=0)
+        self.is_stopping = False
+        """Does the run end after this event because somebody called `stop`?"""
+        self.scheduled = 0
+        """How much was put into the queue by whom the order of events matters to: the bounds of runs are left out."""
         self._stop: Ending | None = None
         self._steps_before = 0
         self._steps_left: Iterator[None] = repeat(None, 0)
@@ -98,6 +102,7 @@ class World:
             raise ValueError(f"delay_ns {delay_ns} is negative; nothing happens in the past")
         timer = Timer(self, callback)
         self.environment.schedule(timer, NORMAL, delay_ns)
+        self.scheduled += 1
         return timer
 
     def call_at(self, time_ns: int, callback: Callable[[], object]) -> Timer:
@@ -111,6 +116,7 @@ class World:
     def stop(self) -> None:
         """End the run after the event under way. A run not begun yet ends before its first event."""
         self._stop = self._stop or Ending.STOPPED
+        self.is_stopping = True
 
     def interrupt(self) -> None:
         """The same for a signal handler; whoever ran the world sees that it was cut."""
@@ -149,7 +155,7 @@ class World:
             if bound is not None:
                 bound.cancel()
         ending = self._stop or Ending.EVENTS_MAX
-        self._stop = None
+        self._stop, self.is_stopping = None, False
         return ending
 
     def _step(self, steps_max: int) -> None:

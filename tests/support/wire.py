@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,8 @@ class Wire:
         self.world = World()
         self.digest = RunningDigest()
         self.arrived: list[tuple[int, int, Any]] = []
+        self.answers: dict[tuple[int, Any], Callable[[], object]] = {}
+        """What is done when a message arrives at a replica."""
         self.network: Network[Any, None] = Network(
             self.world,
             Streams(1),
@@ -50,6 +52,8 @@ class Wire:
 
     def _arrive(self, receiver: int, message: Any) -> None:
         self.arrived.append((self.world.now_ns, receiver, message))
+        if (receiver, message) in self.answers:
+            self.answers[receiver, message]()
 
     def broadcast(self, sender: int, message: Any = "m", round_key: tuple[int, int] = ROUND, kind: int = 0) -> None:
         self.network.broadcast(sender, message, CONTENT, round_key, kind)
