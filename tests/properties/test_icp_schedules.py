@@ -13,11 +13,11 @@ from functools import cached_property, partial
 from random import Random
 
 import pytest
-from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from support.cluster import MS, output
 from support.icp_cluster import IcpCluster, icp
 from support.icp_liar import EquivocatingSharer, IcpLiar, TwoBlocks
+from support.reaching import reach_all
 
 from consensus.icp import n_minus_f
 from consensus.protocol import Block, Message
@@ -176,17 +176,5 @@ BRANCHES = ("progress", "progress with a resync", "stall: too few alive", "stall
 def test_no_schedule_forks_and_a_healed_subnet_goes_on_where_it_can(
     kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reached: Counter[str] = Counter()
-
-    @settings(derandomize=True, deadline=None, max_examples=200, database=None)
-    @given(stories(kinds))
-    def every_story(story: Story) -> None:
-        branch = judge(story)
-        event(branch)
-        reached[branch] += 1
-
-    every_story()
-    with capsys.disabled():
-        print("\nICP schedules:", ", ".join(f"{branch} {count}" for branch, count in sorted(reached.items())))
-    expected = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
-    assert all(reached[branch] for branch in expected), f"a branch was never reached: {reached}"
+    branches = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
+    reach_all("ICP schedules", branches, stories(kinds), judge, capsys, stories_max=200)

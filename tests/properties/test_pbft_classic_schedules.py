@@ -6,18 +6,17 @@ reaches the end, or stands exactly at the high watermark above the last checkpoi
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from support.cluster import MS, output
 from support.pbft_classic_adversaries import PbftClassicLiar
 from support.pbft_classic_cluster import PbftClassicCluster, pbft_classic
+from support.reaching import reach_all
 
 from consensus.protocol import Block, Message
 from consensus.quorum import QuorumSystem
@@ -163,17 +162,5 @@ def judge(story: Story) -> str:
 def test_no_schedule_forks_and_a_healed_chain_orders_all_that_its_window_lets_it(
     kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reached: Counter[str] = Counter()
-
-    @settings(derandomize=True, deadline=None, max_examples=200, database=None)
-    @given(stories(kinds))
-    def every_story(story: Story) -> None:
-        branch = judge(story)
-        event(branch)
-        reached[branch] += 1
-
-    every_story()
-    with capsys.disabled():
-        print("\nPBFT classic schedules:", ", ".join(f"{branch} {count}" for branch, count in sorted(reached.items())))
     branches = ("progress", "progress with some outvoted", "stall at the watermark", "stall: too few go on")
-    assert all(reached[branch] for branch in branches), f"a branch was never reached: {reached}"
+    reach_all("PBFT classic schedules", branches, stories(kinds), judge, capsys, stories_max=200)

@@ -12,10 +12,10 @@ from functools import cached_property, partial
 from random import Random
 
 import pytest
-from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from support.adversaries import FalseStart, Liar
 from support.cluster import MS, Cluster, output, pbft
+from support.reaching import reach_all
 
 from consensus.pbft.new_view import Policy
 from consensus.protocol import Block, Message
@@ -203,18 +203,6 @@ BRANCHES = (
 def test_no_schedule_forks_and_a_healed_chain_goes_on_where_it_can(
     kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reached: Counter[str] = Counter()
-
-    @settings(derandomize=True, deadline=None, max_examples=300, database=None)
-    @given(stories(kinds))
-    def every_story(story: Story) -> None:
-        branch = judge(story)
-        event(branch)
-        reached[branch] += 1
-
-    every_story()
-    with capsys.disabled():
-        print("\nPBFT schedules:", ", ".join(f"{branch} {count}" for branch, count in sorted(reached.items())))
     # With liars about, too few alive may still be tipped by their votes, so that branch needs silent ones.
-    expected = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
-    assert all(reached[branch] for branch in expected), f"a branch was never reached: {reached}"
+    branches = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
+    reach_all("PBFT schedules", branches, stories(kinds), judge, capsys, stories_max=300)

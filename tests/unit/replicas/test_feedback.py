@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_one_bit_that_the_voted_form_hides_is_carried_on(model: Path) -> None:
 def test_what_the_dial_put_there_is_fed_on(model: Path) -> None:
     one, *_ = replicas(fleet(model))
     marks = Marks(Dial(rate=1.0, scope="replica"), Streams(0), replicas=1)
-    liar = Replica(**{name: getattr(one, name) for name in Replica.__slots__} | {"marks": marks})
+    liar = dataclasses.replace(one, marks=marks)
     said, state = FED.answer_block(liar, (0,), 0, None)
 
     assert said.marked == (True,)
