@@ -71,10 +71,6 @@ class RoundVotes(msgspec.Struct):
     contradicting: tuple[Vote, ...] = ()
     emitted: tuple[Threshold, ...] = ()
 
-    @classmethod
-    def empty(cls, quorum: QuorumSystem) -> RoundVotes:
-        return cls(Ballot(quorum), Ballot(quorum))
-
     def ballot_of(self, vote: Vote) -> Ballot[ValueId | None]:
         """Where a vote is counted."""
         return self.prevotes if vote.__class__ is Prevote else self.precommits
@@ -112,7 +108,7 @@ class VoteKeeper:
         """The votes of a round, of which there may be none yet."""
         votes = self.rounds.get(round_)
         if votes is None:
-            votes = self.rounds[round_] = RoundVotes.empty(self.quorum)
+            votes = self.rounds[round_] = RoundVotes(Ballot(self.quorum), Ballot(self.quorum))
         return votes
 
     def count(self, vote: Vote) -> bool:

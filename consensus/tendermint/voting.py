@@ -214,7 +214,7 @@ class Voting(Machine, ABC):
         if message.value.block.height != self.round_state.height or not self._ballots:
             self._keep_for_later(message)
             return
-        if self._is_near(message.round) and self._is_well_formed(message) and self._add_proposal(message):
+        if self._is_well_formed(message) and self._add_proposal(message):
             self._settle()
 
     def _add_proposal(self, proposal: Proposal) -> bool:
@@ -235,8 +235,8 @@ class Voting(Machine, ABC):
         return -ROUNDS_KEPT <= ahead <= ROUNDS_AHEAD and round_ >= 0
 
     def _is_well_formed(self, message: Proposal) -> bool:
-        """Is it the proposer's, and is there a polka of an earlier round where it says that there was one?"""
-        if message.sender != self.config.proposer(message.height, message.round):
+        """Is it the proposer's, of no far round, and with a polka of an earlier round where it says that it had one?"""
+        if not self._is_near(message.round) or message.sender != self.config.proposer(message.height, message.round):
             return False
         if message.valid_round == NO_ROUND:
             return True

@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from consensus.ballot import Ballot
 from consensus.tendermint import events, round_state
 from consensus.tendermint.messages import Precommit, Prevote, Vote
 from consensus.tendermint.round_state import RoundState, Step, Timeout, ValueId
@@ -174,7 +175,7 @@ class Keeper:
         )
 
     def _round(self, found: Row) -> RoundVotes:
-        votes = RoundVotes.empty(self.keeper.quorum)
+        votes = RoundVotes(Ballot(self.keeper.quorum), Ballot(self.keeper.quorum))
         told = map(self.threshold, found["emittedOutputs"])
         votes.emitted = tuple(threshold for threshold in told if threshold is not None)
         for name in _KINDS:
