@@ -157,14 +157,13 @@ class Simulation:
     def _events_allowed(self, events_max: int | None) -> int:
         """How many events of the world may happen before the limits are looked at again.
 
-        One event of the world delivers up to n (n - 1) copies, those of the broadcasts of all that arrive together, or
-        twice as many where the network duplicates. The last may go beyond the limit.
+        One event of the world delivers up to n - 1 copies, those of one broadcast that arrive together, or twice as
+        many where the network duplicates.
         """
         if events_max is not None:
             return events_max - self.world.events
         left = self.scenario.chain.max_events - self.trace.digest.events
-        replicas = len(self.replicas)
-        copies = replicas * (replicas - 1) * (2 if self.scenario.network.duplication else 1)
+        copies = (len(self.replicas) - 1) * (2 if self.scenario.network.duplication else 1)
         return max(left // copies, 1)
 
     @property

@@ -105,9 +105,7 @@ class Network(Generic[MessageT, EffectsT]):
             else None
         )
         self._faults = bool(crashes or partitions or disturbances)
-        # As many broadcasts as there are replicas may land together: all of them vote at one time, and once.
-        flights: Flights[MessageT, EffectsT] = Flights(world, digest, receive, react, legs_max=replicas)
-        self._launch = flights.launch
+        self._launch = Flights(world, digest, receive, react).launch
 
     @property
     def delivered(self) -> int:

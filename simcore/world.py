@@ -19,7 +19,12 @@ from types import FrameType
 from typing import Any, Protocol
 
 from simpy.core import EmptySchedule, Environment
-from simpy.events import NORMAL, URGENT, Event
+from simpy.events import NORMAL, URGENT, Event, EventPriority
+
+_NO_TIME = -1
+_ALL = object()
+_FIRST = EventPriority(URGENT - 1)
+"""Before whatever else happens at a time."""
 
 
 class Ending(enum.Enum):
@@ -32,17 +37,12 @@ class Ending(enum.Enum):
     EMPTY = "no event left"
 
 
-class Timer(Event):
+class Timer:
     """A call to come; `cancel` makes it not come."""
 
-    _ok = True  # what SimPy asks of an event that is scheduled with its outcome known
-    _value = None
+    __slots__ = ("_callback",)
 
-    def __init__(self, world: World, callback: Callable[[], object]) -> None:
-        # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
-        self.env = world.environment
-        self.callbacks = [_fire]
-        self._world = world
+    def __init__(self, callback: Callable[[], object]) -> None:
         self._callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
@@ -53,6 +53,27 @@ class Timer(Event):
     def pending(self) -> bool:
         """Whether the call is still to come."""
         return self._callback is not None
+
+
+class _Moment(Event):
+    """Calls for one time that stand side by side in the queue, as one entry of it.
+
+    Attributes:
+        at_ns: when they come; no time, once they do.
+        timers: the calls, in the order in which they were asked for.
+    """
+
+    _ok = True  # what SimPy asks of an event that is scheduled with its outcome known
+    _value = None
+
+    def __init__(
+        self, environment: Environment, callbacks: list[Callable[[Any], None]], at_ns: int, timers: list[Timer]
+    ) -> None:
+        # Event.__init__ is not called: it would make a list of callbacks to be thrown away.
+        self.env = environment
+        self.callbacks = callbacks
+        self.at_ns = at_ns
+        self.timers = timers
 
 
 class World:
@@ -68,11 +89,11 @@ class World:
 
     def __init__(self) -> None:
         self.environment = Environment(initial_time=0)
-        self.is_stopping = False
-        """Does the run end after this event because somebody called `stop`?"""
-        self.scheduled = 0
-        """How much was put into the queue by whom the order of events matters to: the bounds of runs are left out."""
         self._stop: Ending | None = None
+        # SimPy takes an event's list away, and does not change it: all moments share one.
+        self._on_moment: list[Callable[[Any], None]] = [self._happen]
+        self._latest = _Moment(self.environment, self._on_moment, _NO_TIME, [])
+        self._travelling = 0
         self._steps_before = 0
         self._steps_left: Iterator[None] = repeat(None, 0)
         self._steps_of_run = 0
@@ -92,17 +113,25 @@ class World:
     def call_after(self, delay_ns: int, callback: Callable[[], object]) -> Timer:
         """Have the callback called that much later.
 
-        A cancelled timer stays in SimPy's queue until its time comes: it is no event, and the only thing it can still
-        do is to bring a run without `until_ns` to its own time before it ends as EMPTY.
+        Calls for one time that are asked for one after another share an entry of SimPy's queue, as long as nothing else
+        comes into it between them: they would stand side by side there. Each is an event, and a run may end between
+        two of them.
+
+        A cancelled timer stays in the queue until its time comes: it is no event, and the only thing it can still do is
+        to bring a run without `until_ns` to its own time before it ends as EMPTY.
 
         Raises:
             ValueError: the delay is negative.
         """
         if delay_ns < 0:
             raise ValueError(f"delay_ns {delay_ns} is negative; nothing happens in the past")
-        timer = Timer(self, callback)
-        self.environment.schedule(timer, NORMAL, delay_ns)
-        self.scheduled += 1
+        timer, latest = Timer(callback), self._latest
+        at_ns = self.environment._now + delay_ns
+        if latest.at_ns == at_ns and not self._travelling:
+            latest.timers.append(timer)
+        else:
+            self._latest = _Moment(self.environment, self._on_moment, at_ns, [timer])  # type: ignore[arg-type]
+            self.environment.schedule(self._latest, NORMAL, delay_ns)
         return timer
 
     def call_at(self, time_ns: int, callback: Callable[[], object]) -> Timer:
@@ -113,10 +142,19 @@ class World:
         """
         return self.call_after(time_ns - self.now_ns, callback)
 
+    def set_out(self, event: Event, delay_ns: int) -> None:
+        """Put an event into the queue that puts itself there again, until `come_home`: so it may come between any two
+        calls that are asked for meanwhile."""
+        self._travelling += 1
+        self.environment.schedule(event, NORMAL, delay_ns)
+
+    def come_home(self) -> None:
+        """Such an event comes no more."""
+        self._travelling -= 1
+
     def stop(self) -> None:
         """End the run after the event under way. A run not begun yet ends before its first event."""
         self._stop = self._stop or Ending.STOPPED
-        self.is_stopping = True
 
     def interrupt(self) -> None:
         """The same for a signal handler; whoever ran the world sees that it was cut."""
@@ -153,9 +191,9 @@ class World:
             return Ending.REACHED
         finally:
             if bound is not None:
-                bound.cancel()
+                bound.callbacks = [self._pass]
         ending = self._stop or Ending.EVENTS_MAX
-        self._stop, self.is_stopping = None, False
+        self._stop = None
         return ending
 
     def _step(self, steps_max: int) -> None:
@@ -169,30 +207,40 @@ class World:
             if self._stop is not None:
                 return
 
-    def _bound_at(self, until_ns: int) -> Timer:
+    def _happen(self, moment: _Moment) -> None:
+        moment.at_ns = _NO_TIME  # nothing joins it any more, also not what is to come without delay
+        timers, has_begun = moment.timers, False
+        for number, timer in enumerate(timers):
+            callback = timer._callback
+            if callback is None:
+                continue
+            # The first call is the step that is counted already; where the run ends before another, that comes next.
+            if has_begun and (self._stop is not None or next(self._steps_left, _ALL) is _ALL):
+                moment.timers, moment.callbacks = timers[number:], self._on_moment
+                self.environment.schedule(moment, URGENT)
+                return
+            has_begun, timer._callback = True, None
+            callback()
+        if not has_begun:
+            self._silent_steps += 1
+
+    def _bound_at(self, until_ns: int) -> Event:
         if until_ns < self.now_ns:
             raise ValueError(f"until_ns {until_ns} has passed; it is {self.now_ns}")
-        bound = Timer(self, self._reach_bound)
-        # Urgent: before whatever else happens at that time.
-        self.environment.schedule(bound, URGENT, until_ns - self.now_ns)
+        bound = _Moment(self.environment, [self._reach_bound], _NO_TIME, [])
+        self.environment.schedule(bound, _FIRST, until_ns - self.now_ns)
         return bound
 
-    def _reach_bound(self) -> None:
+    def _reach_bound(self, _: Event) -> None:
         self._silent_steps += 1
         raise _BoundReached
+
+    def _pass(self, _: Event) -> None:
+        self._silent_steps += 1
 
 
 class _BoundReached(Exception):  # noqa: N818 - a way out of the loop, not an error
     pass
-
-
-def _fire(event: Any) -> None:
-    callback = event._callback
-    if callback is None:
-        event._world._silent_steps += 1
-        return
-    event._callback = None
-    callback()
 
 
 class Interruptible(Protocol):

@@ -206,7 +206,7 @@ def test_the_exit_code_says_how_it_ended(typed: Typed, chain: str, rest: str, ou
 def test_a_limit_of_events_is_kept_and_its_trace_replays(typed: Typed) -> None:
     told = typed(scenario_file("", chain="max_events = 50"), "--trace", "run.jsonl", "--json").result
 
-    assert 50 <= told["events"] < 50 + 4 * 3  # what is broadcast at one time is delivered whole
+    assert 40 < told["events"] <= 50
     assert not told["interrupted"]
     assert exit_code_of(["replay", "run.jsonl"]) == 0
 

@@ -178,9 +178,9 @@ def test_a_run_cut_while_nothing_happens_replays(nth: int, tmp_path: Path, monke
 
 def test_a_cut_at_another_event_is_a_difference(tmp_path: Path) -> None:
     trace = tmp_path / "cut.jsonl"
-    cut({"blocks": 5}, 20, trace)
+    cut({"blocks": 5}, 77, trace)
 
-    assert not replay(forge(trace, tmp_path / "forged.jsonl", in_end(cut_after=25))).same
+    assert not replay(forge(trace, tmp_path / "forged.jsonl", in_end(cut_after=78))).same
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_replay_that_the_user_cuts_short_says_nothing_about_the_trace(
         replay(recorded, progress=ctrl_c)
 
     trace = tmp_path / "cut.jsonl"
-    cut({"blocks": 5}, 45, trace)
+    cut({"blocks": 5}, 30, trace)
     with pytest.raises(KeyboardInterrupt):
         replay(trace, progress=ctrl_c)
 

@@ -7,6 +7,7 @@ import threading
 from functools import partial
 
 import pytest
+from simpy.events import Event
 
 from simcore.world import Ending, World, ctrl_c_ends_the_run
 
@@ -166,3 +167,113 @@ def test_a_run_in_another_thread_leaves_signals_alone() -> None:
     thread.start()
     thread.join()
     assert endings == [Ending.EMPTY]
+
+
+# --- calls that share an entry of the queue -----------------------------------------------------------------------
+
+
+def side_by_side(count: int = 4) -> tuple[World, list[int]]:
+    """A world with that many calls for time 5, one asked for after another; each notes its number."""
+    world, seen = World(), []
+    for number in range(count):
+        world.call_after(5, partial(seen.append, number))
+    return world, seen
+
+
+def entries(world: World) -> int:
+    return len(world.environment._queue)
+
+
+def test_calls_for_one_time_asked_for_one_after_another_share_an_entry_and_each_is_an_event() -> None:
+    world, seen = side_by_side()
+    assert entries(world) == 1
+    assert world.run() is Ending.EMPTY
+    assert (seen, world.events) == ([0, 1, 2, 3], 4)
+
+
+def test_what_is_asked_for_later_shares_it_too_if_it_is_for_that_time() -> None:
+    world, seen = World(), []
+    world.call_at(2, lambda: world.call_at(9, partial(seen.append, "b")))
+    world.call_at(9, partial(seen.append, "a"))
+    world.run(until_ns=5)
+    assert entries(world) == 1
+    world.run()
+    assert seen == ["a", "b"]
+
+
+def test_a_call_for_another_time_in_between_keeps_them_apart() -> None:
+    world, seen = World(), []
+    world.call_after(5, partial(seen.append, "a"))
+    world.call_after(6, partial(seen.append, "c"))
+    world.call_after(5, partial(seen.append, "b"))
+    assert entries(world) == 3
+    world.run()
+    assert seen == ["a", "b", "c"]
+
+
+def test_what_is_asked_for_without_delay_comes_behind_all_that_was_there() -> None:
+    world, seen = World(), []
+    world.call_after(5, lambda: world.call_after(0, partial(seen.append, "answer")))
+    world.call_after(5, partial(seen.append, "next"))
+    world.call_after(6, partial(seen.append, "later"))
+    world.call_after(5, partial(seen.append, "apart"))
+    world.run()
+    assert seen == ["next", "apart", "answer", "later"]
+
+
+@pytest.mark.parametrize(("end", "ending"), [("stop", Ending.STOPPED), ("interrupt", Ending.INTERRUPTED)])
+def test_a_run_ends_between_two_of_them_and_the_next_goes_on_there(end: str, ending: Ending) -> None:
+    world, seen = World(), []
+    for number in range(4):
+        world.call_after(5, partial(seen.append, number))
+        if number == 1:
+            world.call_after(5, getattr(world, end))
+    world.call_after(6, partial(seen.append, "later"))
+    world.call_after(5, partial(seen.append, "apart"))
+    assert world.run() is ending
+    assert (seen, world.events) == ([0, 1], 3)
+    assert world.run(events_max=1) is Ending.EVENTS_MAX
+    assert seen == [0, 1, 2]
+    assert world.run() is Ending.EMPTY
+    assert (seen, world.events) == ([0, 1, 2, 3, "apart", "later"], 7)
+
+
+def test_no_more_of_them_happen_than_may() -> None:
+    world, seen = side_by_side()
+    assert world.run(events_max=3) is Ending.EVENTS_MAX
+    assert (seen, world.events) == ([0, 1, 2], 3)
+    assert world.run(events_max=1) is Ending.EVENTS_MAX
+    assert world.run() is Ending.EMPTY
+    assert (seen, world.events) == ([0, 1, 2, 3], 4)
+
+
+def test_a_bound_at_the_time_of_those_that_are_left_comes_first() -> None:
+    world, seen = side_by_side()
+    world.run(events_max=2)
+    assert world.run(until_ns=5) is Ending.REACHED
+    assert seen == [0, 1]
+    assert world.run() is Ending.EMPTY
+    assert seen == [0, 1, 2, 3]
+
+
+def test_those_that_are_cancelled_are_no_events_even_all_of_them() -> None:
+    world, seen = World(), []
+    timers = [world.call_after(5, partial(seen.append, number)) for number in range(4)]
+    for timer in timers[:3]:
+        timer.cancel()
+    world.call_after(4, lambda: None)
+    for timer in [world.call_after(3, lambda: seen.append("never")) for _ in range(2)]:
+        timer.cancel()
+    assert world.run(events_max=2) is Ending.EVENTS_MAX
+    assert (seen, world.events) == ([3], 2)
+
+
+def test_an_event_that_comes_again_and_again_keeps_them_apart_until_it_is_home() -> None:
+    world = World()
+    world.set_out(Event(world.environment), 7)
+    world.call_after(5, lambda: None)
+    world.call_after(5, lambda: None)
+    assert entries(world) == 3
+    world.come_home()
+    world.call_after(5, lambda: None)
+    assert entries(world) == 3
