@@ -18,6 +18,7 @@ from operator import length_hint
 from types import FrameType
 from typing import Any, Protocol
 
+import msgspec
 from simpy.core import EmptySchedule, Environment
 from simpy.events import NORMAL, URGENT, Event, EventPriority
 
@@ -37,13 +38,10 @@ class Ending(enum.Enum):
     EMPTY = "no event left"
 
 
-class Timer:
+class Timer(msgspec.Struct, eq=False):
     """A call to come; `cancel` makes it not come."""
 
-    __slots__ = ("_callback",)
-
-    def __init__(self, callback: Callable[[], object]) -> None:
-        self._callback: Callable[[], object] | None = callback
+    _callback: Callable[[], object] | None
 
     def cancel(self) -> None:
         """Take the call back. Once it was made, or taken back before, this changes nothing."""
