@@ -76,7 +76,8 @@ class Flights(Generic[MessageT, EffectsT]):
             return
         self._digest.fold_when_full()
         world = self._world
-        cause = cause_of(world.now_ns, kind, content)
+        now_ns: int = world.environment._now  # type: ignore[assignment]  # `now_ns`, without the call
+        cause = cause_of(now_ns, kind, content)
         if len(gaps_ns) == 1:
             world.call_after(first_ns, partial(self._land, message, cause, receivers, arrivals))
         elif 0 in gaps_ns:

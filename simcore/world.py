@@ -207,13 +207,13 @@ class World:
 
     def _happen(self, moment: _Moment) -> None:
         moment.at_ns = _NO_TIME  # nothing joins it any more, also not what is to come without delay
-        timers, has_begun = moment.timers, False
+        timers, steps_left, has_begun = moment.timers, self._steps_left, False
         for number, timer in enumerate(timers):
             callback = timer._callback
             if callback is None:
                 continue
             # The first call is the step that is counted already; where the run ends before another, that comes next.
-            if has_begun and (self._stop is not None or next(self._steps_left, _ALL) is _ALL):
+            if has_begun and (self._stop is not None or next(steps_left, _ALL) is _ALL):
                 moment.timers, moment.callbacks = timers[number:], self._on_moment
                 self.environment.schedule(moment, URGENT)
                 return

@@ -71,16 +71,14 @@ class Certificates:
         if certify == self._last_certify:
             return True
         known = self._certifiers.get((certify.height, certify.output))
-        if known is None or not known.issuperset(certify.voters) or not self._is_quorum(certify.voters):
-            return False
-        self._last_certify = certify
-        return True
+        return known is not None and known.issuperset(certify.voters) and self._is_quorum(certify.voters)
 
     def certified(self, replica: int, certify: Certify) -> None:
         """An honest replica names those whose votes certified an output."""
         groups = self._rules.output(self._seen, certify)
         group = self._check(replica, certify.height, certify.voters, groups, "certified an output")
         if group is not None:
+            self._last_certify = certify
             self._certifiers[certify.height, certify.output] = group
             if len(self._certifiers) > CERTIFIERS_KEPT:
                 del self._certifiers[next(iter(self._certifiers))]
