@@ -10,6 +10,8 @@ from consensus.quorum import QuorumSystem
 
 Value = TypeVar("Value", bound=Hashable)
 
+_NO_VALUE = object()
+
 
 class Ballot(Generic[Value]):
     """Counts the weight behind each value; a replica votes once, and its first vote counts.
@@ -31,7 +33,7 @@ class Ballot(Generic[Value]):
         False
     """
 
-    __slots__ = ("_behind", "_first", "_quiet_below", "_weights", "certified", "heard", "is_split", "quorum", "votes")
+    __slots__ = ("_behind", "_complete_at", "_first", "_weights", "certified", "heard", "is_split", "quorum", "votes")
 
     def __init__(self, quorum: QuorumSystem) -> None:
         self.quorum = quorum
@@ -40,22 +42,24 @@ class Ballot(Generic[Value]):
         self.certified: Value | None = None
         self.is_split = False
         self._weights = quorum.weights
-        self._first: Value | None = None
-        self._quiet_below = quorum.threshold  # as long as less is heard, a vote for the first value tells nothing
+        self._first: object = _NO_VALUE  # what all vote for
+        self._complete_at = quorum.threshold
         self._behind: dict[Value, int]  # is there where votes are split; else all stand behind the first value
 
-    def join(self, replica: int, value: Value) -> bool:
-        """Count a vote from which nothing follows: its replica's first, for the one value that all vote for, which has
-        too few yet, or a quorum already.
+    def join(self, replica: int, value: Value) -> bool | None:
+        """Count a vote that joins those before it: its replica's first, for the one value that all vote for.
 
         Returns:
-            Whether it is such a one. Any other is left to `add`.
+            Whether a quorum is complete with it; None where it is no such vote, and is left to `add`.
         """
-        heard = self.heard + self._weights[replica]
-        if heard >= self._quiet_below or (value != self._first and self.votes) or replica in self.votes:
+        votes = self.votes
+        if replica in votes or (value != self._first and votes):
+            return None
+        votes[replica] = self._first = value
+        self.heard = heard = self.heard + self._weights[replica]
+        if heard < self._complete_at:
             return False
-        self.votes[replica] = self._first = value
-        self.heard = heard
+        self.certified, self._complete_at = value, sys.maxsize
         return True
 
     def add(self, replica: int, value: Value) -> bool:
@@ -65,28 +69,18 @@ class Ballot(Generic[Value]):
             Whether the vote tells anything: its value has a quorum, or votes are split. Most votes join those before
             them and are too few yet.
         """
-        heard = self.heard + self._weights[replica]
+        is_complete = self.join(replica, value)
+        if is_complete is not None:
+            return is_complete or self.certified is not None
         if replica in self.votes:
             return False
-        if value != self._first and self.votes and not self.is_split:
-            self._split()
-        self.votes[replica] = value
-        self.heard = heard
-        if heard < self._quiet_below:
-            self._first = value
-            return self.certified is not None
-        return self._tells(replica, value)
-
-    def _split(self) -> None:
-        self._behind = dict(self.weight)
-        self.is_split, self._quiet_below = True, 0
-
-    def _tells(self, replica: int, value: Value) -> bool:
         if not self.is_split:
-            self.certified = self._first = value
-            self._quiet_below = sys.maxsize
-            return True
-        behind = self._behind[value] = self._behind.get(value, 0) + self._weights[replica]
+            self._behind = dict(self.weight)
+            self.is_split, self._first = True, _NO_VALUE
+        weight = self._weights[replica]
+        self.votes[replica] = value
+        self.heard += weight
+        behind = self._behind[value] = self._behind.get(value, 0) + weight
         if behind >= self.quorum.threshold and self.certified is None:
             self.certified = value
         return True

@@ -86,8 +86,13 @@ class Tendermint(Voting):
         if ballot is not None:  # most votes change nothing, and one look at them must do
             state = self.round_state
             if message.height == state.height:
-                if message.round == state.round and ballot.join(message.sender, message.value):
-                    return ()
+                if message.round == state.round:
+                    is_complete = ballot.join(message.sender, message.value)
+                    if is_complete is False:
+                        return ()
+                    if is_complete:
+                        self._settle()
+                        return self._drain()
             elif message.height < state.height:
                 return ()  # decided already
         self._HANDLERS[message.__class__](self, message)

@@ -84,10 +84,13 @@ class RoundVotes(msgspec.Struct):
 class VoteKeeper:
     """Counts the votes of one height.
 
+    A vote that joins those before it may be given to the ballot of its round at once, as most are: nothing else follows
+    from it than whether two thirds are complete, which the ballot tells.
+
     Attributes:
         rounds: the votes by round, in the order in which the rounds were first heard of.
         evidence: votes of one validator that contradict each other.
-        has_commit: did two thirds precommit one value in some round?
+        has_commit: did a vote that was counted here complete two thirds that precommitted one value?
 
     Example:
         >>> keeper = VoteKeeper(two_thirds((1, 1, 1, 1)))

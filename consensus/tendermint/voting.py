@@ -145,7 +145,7 @@ class Voting(Machine, ABC):
         kind, value = _VOTES[output.__class__], output.value
         vote = kind(self.id, self.round_state.height, output.round, value)
         self._effects.append(Broadcast(vote))
-        if not self._ballots[kind].join(self.id, value):
+        if self._ballots[kind].join(self.id, value) is None:
             self._log.votes.count(vote)
 
     def _decide_value(self, output: DecideValue) -> None:
@@ -165,15 +165,16 @@ class Voting(Machine, ABC):
         """Apply the first rule whose condition holds, until there is none."""
         threshold = self.quorum.threshold
         while ballots := self._ballots:
-            log = self._log
+            log, precommits = self._log, ballots[Precommit]
             event: Event | None = None
-            if log.votes.has_commit and (committed := log.committed()) is not None:
+            committed = log.committed() if precommits.certified is not None or log.votes.has_commit else None
+            if committed is not None:
                 event = ProposalWithPrecommits(*committed)
             elif self.round_state.step == "propose":
                 event = self._judged_proposal()
             elif ballots[Prevote].heard >= threshold:
                 event = self._judged_prevotes(ballots[Prevote])
-            if event is None and ballots[Precommit].heard >= threshold and self._timeout != "precommit":
+            if event is None and precommits.heard >= threshold and self._timeout != "precommit":
                 event = PrecommitAny()
             if event is None:
                 return

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consensus.ballot import Ballot
 from consensus.quorum import QuorumSystem
@@ -44,6 +49,15 @@ def test_a_certified_value_stays_certified_whatever_comes_later() -> None:
     assert ballot.voters("a") == (0, 1, 2)
 
 
+def test_the_value_certified_first_stays_it_even_where_quorums_share_nobody() -> None:
+    lax = QuorumSystem.equal(4)
+    object.__setattr__(lax, "threshold", 2)  # its own constructor refuses that
+    ballot: Ballot[str] = Ballot(lax)
+    for replica, value in enumerate("abab"):
+        ballot.add(replica, value)
+    assert ballot.certified == "a"
+
+
 def test_an_even_split_is_closed_while_one_vote_short_stays_open() -> None:
     assert not ballot_of("a", "a", "b", "b").is_open
     assert ballot_of("a", "b").is_open
@@ -64,3 +78,64 @@ def test_ballots_are_equal_when_the_same_votes_were_counted() -> None:
     ballot.add(2, "a")
     assert twin == ballot
     assert ballot != "a ballot"
+
+
+def test_a_vote_that_joins_those_before_it_tells_whether_a_quorum_is_complete_with_it() -> None:
+    ballot = ballot_of()
+    assert [ballot.join(replica, "a") for replica in range(4)] == [False, False, True, False]
+    assert (ballot.certified, ballot.heard) == ("a", 4)
+
+
+@pytest.mark.parametrize("value", ["a", "b"])
+def test_a_second_vote_of_a_replica_joins_nothing(value: str) -> None:
+    ballot = ballot_of("a")
+    assert ballot.join(0, value) is None
+    assert (ballot.votes, ballot.heard) == ({0: "a"}, 1)
+
+
+def test_a_vote_for_another_value_joins_nothing_and_once_votes_are_split_none_does() -> None:
+    ballot = ballot_of("a")
+    assert ballot.join(1, "b") is None
+    assert ballot.votes == {0: "a"}
+    ballot.add(1, "b")
+    assert [ballot.join(2, "a"), ballot.join(2, "b")] == [None, None]
+    assert (ballot.votes, ballot.heard) == ({0: "a", 1: "b"}, 2)
+
+
+def test_who_is_a_quorum_alone_completes_one() -> None:
+    assert Ballot[str](QuorumSystem.equal(1)).join(0, "a") is True
+
+
+VOTES = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", None]), st.booleans()), max_size=12)
+
+
+@given(st.lists(st.integers(1, 4), min_size=5, max_size=5), VOTES)
+def test_a_ballot_is_what_its_votes_amount_to_however_they_were_counted(
+    weights: list[int], votes: list[tuple[int, str | None, bool]]
+) -> None:
+    quorum = QuorumSystem(tuple(weights))
+    ballot: Ballot[str | None] = Ballot(quorum)
+    counted: dict[int, str | None] = {}
+    weight: Counter[str | None] = Counter()
+    first_certified: str | None = None
+    for replica, value, joins in votes:
+        told = ballot.join(replica, value) if joins else None
+        if told is None:
+            told = ballot.add(replica, value)
+        is_new, before = replica not in counted, max(weight.values(), default=0)
+        if is_new:
+            counted[replica] = value
+            weight[value] += weights[replica]
+        is_complete = is_new and weight[value] >= quorum.threshold
+        if is_complete and before < quorum.threshold:
+            first_certified = value
+        if is_new and (len(weight) > 1 or (is_complete and before < quorum.threshold)):
+            assert told  # votes are split, or a quorum is complete
+        if not is_new or (len(weight) == 1 and not is_complete):
+            assert not told
+        assert (ballot.votes, dict(ballot.weight), ballot.certified) == (counted, dict(weight), first_certified)
+        assert (ballot.heard, ballot.is_split) == (sum(weight.values()), len(weight) > 1)
+        assert ballot.is_open == (max(weight.values()) + quorum.total - sum(weight.values()) >= quorum.threshold)
+        for each in ("a", "b", None):
+            assert ballot.voters(each) == tuple(sorted(who for who, vote in counted.items() if vote == each))
+        assert deepcopy(ballot) == ballot

@@ -209,6 +209,26 @@ def test_prevotes_that_disagree_are_waited_for_and_then_precommitted_nil() -> No
     assert solo.voted(Precommit) == [(1, 0, None)]
 
 
+def test_its_own_vote_counts_also_where_it_disagrees_with_those_before_it() -> None:
+    solo = TendermintSolo()
+    solo.prevotes((0,), solo.value())
+    solo.timeout()  # no proposal: it prevotes nil
+    solo.prevotes((1,), None)
+    solo.timeout()  # two thirds prevoted, its own vote among them
+    assert solo.voted(Precommit) == [(1, 0, None)]
+
+
+def test_two_thirds_that_precommitted_in_a_round_that_is_over_decide_it() -> None:
+    solo = TendermintSolo(replica=3, n=10)
+    solo.accept()
+    solo.precommits((0, 1, 2, 4, 5, 6), solo.value())
+    solo.precommits((7,), None)
+    solo.timeout()
+    assert solo.protocol.view == 1
+    solo.precommits((8,), solo.value())
+    assert [(decide.block.height, decide.view) for decide in solo.of(Decide)] == [(1, 0)]
+
+
 def test_prevotes_that_disagree_are_waited_for_in_each_round_and_not_before_two_thirds_are_there() -> None:
     solo = TendermintSolo()
     for round_ in (0, 1):
