@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import deepcopy
 from itertools import combinations
 
 import pytest
@@ -83,22 +85,35 @@ def test_a_ballot_is_closed_exactly_when_no_further_votes_could_certify_a_value(
 
 @FIXED
 @given(WEIGHTS, st.data())
-def test_a_vote_that_joins_changes_what_is_counted_and_nothing_else(
+def test_a_ballot_is_what_its_votes_amount_to_however_they_were_counted(
     weights: tuple[int, ...], data: st.DataObject
 ) -> None:
-    system = QuorumSystem(weights)
-    votes = data.draw(st.lists(st.tuples(st.integers(0, system.replicas - 1), st.sampled_from(["a", "a", None]))))
-    looked_at_closely: Ballot[str | None] = Ballot(system)
-    joined: Ballot[str | None] = Ballot(system)
-    for replica, value in votes:
-        before = joined.certified
-        is_reached = system.is_quorum(joined.voters(value))
-        if joined.join(replica, value):
-            assert joined.certified == before
-            assert (before is not None) or system.is_quorum(joined.voters(value)) == is_reached
-        else:
-            joined.add(replica, value)
-        looked_at_closely.add(replica, value)
-        assert joined == looked_at_closely
-        assert (joined.weight, joined.certified) == (looked_at_closely.weight, looked_at_closely.certified)
-        assert joined.is_split == looked_at_closely.is_split
+    quorum = QuorumSystem(weights)
+    votes = data.draw(
+        st.lists(st.tuples(st.integers(0, quorum.replicas - 1), st.sampled_from(["a", "a", "b", None]), st.booleans()))
+    )
+    ballot: Ballot[str | None] = Ballot(quorum)
+    counted: dict[int, str | None] = {}
+    weight: Counter[str | None] = Counter()
+    first_certified: str | None = None
+    for replica, value, joins in votes:
+        told = ballot.join(replica, value) if joins else None
+        if told is None:
+            told = ballot.add(replica, value)
+        is_new, before = replica not in counted, max(weight.values(), default=0)
+        if is_new:
+            counted[replica] = value
+            weight[value] += weights[replica]
+        is_complete = is_new and weight[value] >= quorum.threshold
+        if is_complete and before < quorum.threshold:
+            first_certified = value
+        if is_new and (len(weight) > 1 or (is_complete and before < quorum.threshold)):
+            assert told  # votes are split, or a quorum is complete
+        if not is_new or (len(weight) == 1 and not is_complete):
+            assert not told
+        assert (ballot.votes, dict(ballot.weight), ballot.certified) == (counted, dict(weight), first_certified)
+        assert (ballot.heard, ballot.is_split) == (sum(weight.values()), len(weight) > 1)
+        assert ballot.is_open == (max(weight.values()) + quorum.total - sum(weight.values()) >= quorum.threshold)
+        for each in ("a", "b", None):
+            assert ballot.voters(each) == tuple(sorted(who for who, vote in counted.items() if vote == each))
+        assert deepcopy(ballot) == ballot

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from collections import Counter
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from consensus.ballot import Ballot
 from consensus.quorum import QuorumSystem
@@ -104,38 +101,3 @@ def test_a_vote_for_another_value_joins_nothing_and_once_votes_are_split_none_do
 
 def test_who_is_a_quorum_alone_completes_one() -> None:
     assert Ballot[str](QuorumSystem.equal(1)).join(0, "a") is True
-
-
-VOTES = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", None]), st.booleans()), max_size=12)
-
-
-@given(st.lists(st.integers(1, 4), min_size=5, max_size=5), VOTES)
-def test_a_ballot_is_what_its_votes_amount_to_however_they_were_counted(
-    weights: list[int], votes: list[tuple[int, str | None, bool]]
-) -> None:
-    quorum = QuorumSystem(tuple(weights))
-    ballot: Ballot[str | None] = Ballot(quorum)
-    counted: dict[int, str | None] = {}
-    weight: Counter[str | None] = Counter()
-    first_certified: str | None = None
-    for replica, value, joins in votes:
-        told = ballot.join(replica, value) if joins else None
-        if told is None:
-            told = ballot.add(replica, value)
-        is_new, before = replica not in counted, max(weight.values(), default=0)
-        if is_new:
-            counted[replica] = value
-            weight[value] += weights[replica]
-        is_complete = is_new and weight[value] >= quorum.threshold
-        if is_complete and before < quorum.threshold:
-            first_certified = value
-        if is_new and (len(weight) > 1 or (is_complete and before < quorum.threshold)):
-            assert told  # votes are split, or a quorum is complete
-        if not is_new or (len(weight) == 1 and not is_complete):
-            assert not told
-        assert (ballot.votes, dict(ballot.weight), ballot.certified) == (counted, dict(weight), first_certified)
-        assert (ballot.heard, ballot.is_split) == (sum(weight.values()), len(weight) > 1)
-        assert ballot.is_open == (max(weight.values()) + quorum.total - sum(weight.values()) >= quorum.threshold)
-        for each in ("a", "b", None):
-            assert ballot.voters(each) == tuple(sorted(who for who, vote in counted.items() if vote == each))
-        assert deepcopy(ballot) == ballot
