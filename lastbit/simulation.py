@@ -83,7 +83,7 @@ class Simulation:
             blocks=scenario.chain.blocks,
             asked=self.source,
             compares_later=self.setup.certified_at is not None,
-            now_ns=lambda: self.world.now_ns,
+            now_ns=self.world.clock,
             record=lambda record: trace.write("height", record),
             progressed=self._progressed,
             caught_up=self._caught_up,

@@ -60,14 +60,8 @@ class FarVotes:
         speaking = [validator for validator, votes in self._votes.items() if votes[0].round == vote.round]
         return 3 * self.quorum.weight_of(speaking) > self.quorum.total
 
-    def clear(self) -> None:
-        self._votes.clear()
-
     def take(self, round_: int) -> list[Vote]:
         """The votes up to a round, by validator; they are kept no longer."""
-        return self._take(round_) if self._votes else []
-
-    def _take(self, round_: int) -> list[Vote]:
         taken = [vote for validator in sorted(self._votes) for vote in self._votes[validator] if vote.round <= round_]
         self._votes = {validator: votes for validator, votes in self._votes.items() if votes[0].round > round_}
         return taken

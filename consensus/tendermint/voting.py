@@ -91,7 +91,7 @@ class Voting(Machine, ABC):
         self._proposal: Proposal | None = None  # what this round votes on
         self._executing: set[tuple[bytes, int]] = set()
         self._timeout: Timeout | None = None  # that of this round which is waited for
-        self._far = FarVotes(config.quorum)
+        self._far: FarVotes | None = None  # none was heard at this height
         self._armed: tuple[Timeout | None, int, int] | None = None
 
     @property
@@ -115,7 +115,7 @@ class Voting(Machine, ABC):
         self._ballots = {}
         self.round_state = RoundState(height)
         self._log = HeightLog(height, VoteKeeper(self.quorum))
-        self._far.clear()
+        self._far = None
 
     def _start_round(self, round_: int) -> None:
         state, votes = self.round_state, self._log.votes.votes_of(round_)
@@ -126,8 +126,9 @@ class Voting(Machine, ABC):
         self._feed(StartRound(round_, is_proposer=self.config.proposer(state.height, round_) == self.id))
         if self._timeout is None:  # line 18: it may take time until the proposer has its value
             self._wait_for("propose")
-        for vote in self._far.take(round_ + ROUNDS_AHEAD):
-            self._log.votes.count(vote)
+        if self._far is not None:
+            for vote in self._far.take(round_ + ROUNDS_AHEAD):
+                self._log.votes.count(vote)
         if self._proposal is not None:
             self._consider_proposals()
 
@@ -321,6 +322,7 @@ class Voting(Machine, ABC):
     def _is_overtaken(self, vote: Vote) -> bool:
         """Count a vote of another round; do more than a third speak in it, and is it later than this one?"""
         if not self._is_near(vote.round):
+            self._far = self._far or FarVotes(self.quorum)
             return vote.round > self.round_state.round and self._far.add(vote)
         told = self._log.votes.add(vote, self.round_state.round)
         return told is not None and told.tally is Tally.SKIP
