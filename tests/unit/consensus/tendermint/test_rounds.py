@@ -258,6 +258,39 @@ def test_precommits_that_disagree_are_waited_for_and_then_the_next_round_begins(
     assert solo.protocol.view == 1
 
 
+def test_once_two_thirds_have_precommitted_a_vote_moves_the_timer_no_more() -> None:
+    solo = TendermintSolo()
+    solo.precommits((0, 1), None)
+    solo.precommits((2,), solo.value())
+    before = len(solo.of(SetTimer))
+    solo.accept()
+    assert solo.voted(Prevote) == [(1, 0, solo.value().id)]
+    assert len(solo.of(SetTimer)) == before
+    solo.timeout()
+    assert solo.protocol.view == 1
+
+
+def test_what_was_proposed_for_a_round_before_it_began_is_executed_as_it_begins() -> None:
+    solo = TendermintSolo()
+    solo.hear(solo.proposal(1, 1))
+    assert solo.of(Execute) == []
+    next_round(solo, 0)
+    assert solo.of(Execute) == [Execute(solo.block(1), 1)]
+    assert solo.voted(Prevote) == []
+    solo.executed(solo.block(1), round_=1)
+    assert solo.voted(Prevote) == [(1, 1, solo.value().id)]
+
+
+def test_a_header_that_states_another_output_is_prevoted_nil_though_its_block_is_being_executed() -> None:
+    """The proposer equivocates: two headers, and one block in both."""
+    solo = TendermintSolo()
+    solo.decide(1)
+    solo.hear(solo.proposal(2, 1, solo.value(2, before="another")), solo.proposal(2, 1, solo.value(2)))
+    next_round(solo, 0, height=2)
+    assert Execute(solo.block(2), 1) in solo.of(Execute)
+    assert solo.voted(Prevote)[-1] == (2, 1, None)
+
+
 def test_a_replica_that_no_timeout_will_wake_asks_what_it_missed_again_and_again() -> None:
     solo = TendermintSolo()
     solo.accept()
@@ -358,6 +391,14 @@ def test_rounds_without_end_fill_no_memory() -> None:
         solo.prevotes((0,), None, round_=round_)
     assert len(solo.protocol._log.votes.rounds) <= ROUNDS_KEPT + 1
     assert len(solo.protocol._log.proposals) <= ROUNDS_KEPT + 1
+
+
+def test_values_that_no_round_names_any_more_are_forgotten() -> None:
+    solo = TendermintSolo()
+    for round_ in range(2 * ROUNDS_KEPT):
+        solo.hear(solo.proposal(1, round_, solo.value() if round_ else solo.empty()))
+        next_round(solo, round_)
+    assert set(solo.protocol._log.values) == solo.protocol._log.acceptable == {solo.value().id}
 
 
 def test_two_proposals_of_one_round_are_kept_and_the_first_is_voted_on() -> None:
