@@ -8,7 +8,8 @@ from lastbit.frontier import Frontier
 REPLICAS = 4
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["reach", "down", "up", "anew", "leave"]), st.integers(0, REPLICAS - 1)), max_size=60
+    st.tuples(st.sampled_from(["reach", "again", "down", "up", "anew", "leave"]), st.integers(0, REPLICAS - 1)),
+    max_size=60,
 )
 
 
@@ -45,7 +46,11 @@ class Naive:
 def take(frontier: Frontier, kind: str, replica: int) -> None:
     match kind:
         case "reach":
-            frontier.reach(replica, frontier.of(replica) + 1)
+            before = frontier.all, frontier.tip
+            moves = frontier.reach(replica, frontier.of(replica) + 1)
+            assert moves == ((frontier.all, frontier.tip) != before)
+        case "again":
+            assert not frontier.reach(replica, frontier.of(replica) // 2)
         case "down":
             frontier.went_down(replica)
         case "up":
@@ -58,6 +63,7 @@ def take(frontier: Frontier, kind: str, replica: int) -> None:
 
 @given(steps)
 @example([("reach", 3), *(("down", each) for each in range(4)), ("up", 3)])  # the only one that is back has come so far
+@example([("reach", 0), *(("leave", each) for each in range(4)), ("reach", 1)])  # nobody is waited for any more
 def test_in_whatever_order_replicas_come_and_go_a_frontier_is_what_all_who_count_have_reached(
     taken: list[tuple[str, int]],
 ) -> None:
