@@ -85,6 +85,21 @@ def test_replicas_that_decide_one_vote_early_are_found(monkeypatch: pytest.Monke
     assert "on votes of weight 2; a quorum is 3" in result.violations[0].what
 
 
+def test_a_decision_like_another_but_for_the_block_that_its_height_ends_with_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In ICP the final block vouches for those before it: the voters are the same, and what they voted for is not."""
+
+    def of_another_block(replica: Any, effect: Effect) -> Iterator[Effect]:
+        yield replace(effect, state=bytes(32)) if replica.id == 2 and isinstance(effect, Decide) else effect
+
+    bend_effects(monkeypatch, "icp", of_another_block)
+    result = lastbit.run(story("icp"))
+
+    assert kinds(result) == {"false-certificate"}
+    assert {violation.replicas for violation in result.violations} == {(2,)}
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("certificate", [Decide, Certify])
 @pytest.mark.parametrize("voters", [(0, 1, 3), (0, 1)], ids=["who is silent", "too few"])

@@ -171,6 +171,18 @@ def test_the_chain_moves_with_the_first_decision_and_with_the_last() -> None:
     assert moved == [1, 1, 1, 2]
 
 
+def test_the_chain_moves_with_the_first_certificate_of_an_output_that_is_compared_later() -> None:
+    watched = Watched(blocks=2, protocol="tendermint")
+    watched.execute(1, "aaaa")
+    watched.observation.decided(0, decide(1, "a"))
+    moved = [watched.progressed]
+    for replica in range(2):
+        watched.observation.certified(replica, Certify(1, digest("a"), (0, 1, 2)))
+        moved.append(watched.progressed)
+
+    assert moved == [1, 2, 2]
+
+
 def test_divergence_and_marks_are_counted_apart() -> None:
     watched = Watched()
     block = Block(1, (0,))

@@ -11,7 +11,7 @@ from replicas.dial import Dial, Marks
 from replicas.forms import BytesForm
 from replicas.outputs import Outputs, root_digest
 from replicas.profile import KPermute, KSplit, NumericProfile
-from replicas.replica import AnswerStore, Replica
+from replicas.replica import BLOCKS_KEPT_MAX, AnswerStore, Replica
 from replicas.workload import SingleRun
 from simcore.streams import Streams
 
@@ -82,6 +82,14 @@ def test_equal_replicas_share_one_run() -> None:
 
     assert len({answer.digest for answer in answers}) == 1
     assert (store.asked, store.run) == (8, 2)
+
+
+def test_answers_to_whole_blocks_are_kept_for_those_under_way_alone() -> None:
+    one = replica()
+    for height in range(2 * BLOCKS_KEPT_MAX):
+        one.answer_block((height,), attempt=0)
+
+    assert set(one.store.blocks_of(one.identity)) == {(each,) for each in range(BLOCKS_KEPT_MAX, 2 * BLOCKS_KEPT_MAX)}
 
 
 def test_requests_of_equal_content_run_once() -> None:
