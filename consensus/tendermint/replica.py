@@ -91,6 +91,7 @@ class Tendermint(Voting):
                     if is_complete is False:
                         return ()
                     if is_complete:
+                        self._log.votes.complete(message)
                         self._settle()
                         return self._drain()
             elif message.height < state.height:

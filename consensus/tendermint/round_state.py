@@ -37,7 +37,7 @@ class RoundState(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
     Example:
         >>> RoundState(height=1).step
-        <"none": 'none'>
+        'none'
     """
 
     height: int

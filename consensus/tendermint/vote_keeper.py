@@ -85,12 +85,12 @@ class VoteKeeper:
     """Counts the votes of one height.
 
     A vote that joins those before it may be given to the ballot of its round at once, as most are: nothing else follows
-    from it than whether two thirds are complete, which the ballot tells.
+    from it than whether two thirds are complete, which the ballot tells, and the keeper is then to be told.
 
     Attributes:
         rounds: the votes by round, in the order in which the rounds were first heard of.
         evidence: votes of one validator that contradict each other.
-        has_commit: did a vote that was counted here complete two thirds that precommitted one value?
+        has_commit: did two thirds precommit one value in some round?
 
     Example:
         >>> keeper = VoteKeeper(two_thirds((1, 1, 1, 1)))
@@ -127,9 +127,14 @@ class VoteKeeper:
             self._keep(vote, votes, ballot.votes[sender])
             return True
         tells = ballot.add(sender, vote.value)
-        if tells and not is_prevote and ballot.certified is not None:
-            self.has_commit = True
+        if tells and ballot.certified is not None:
+            self.complete(vote)
         return tells
+
+    def complete(self, vote: Vote) -> None:
+        """With this vote two thirds are complete."""
+        if vote.__class__ is Precommit and vote.value is not None:
+            self.has_commit = True
 
     def add(self, vote: Vote, current_round: int) -> Threshold | None:
         """Count a vote.

@@ -146,8 +146,11 @@ class Voting(Machine, ABC):
         kind, value = _VOTES[output.__class__], output.value
         vote = kind(self.id, self.round_state.height, output.round, value)
         self._effects.append(Broadcast(vote))
-        if self._ballots[kind].join(self.id, value) is None:
+        is_complete = self._ballots[kind].join(self.id, value)
+        if is_complete is None:
             self._log.votes.count(vote)
+        elif is_complete:
+            self._log.votes.complete(vote)
 
     def _decide_value(self, output: DecideValue) -> None:
         self._conclude(self._log.certificate(output.round, output.value))
@@ -168,8 +171,7 @@ class Voting(Machine, ABC):
         while ballots := self._ballots:
             log, precommits = self._log, ballots[Precommit]
             event: Event | None = None
-            committed = log.committed() if precommits.certified is not None or log.votes.has_commit else None
-            if committed is not None:
+            if log.votes.has_commit and (committed := log.committed()) is not None:
                 event = ProposalWithPrecommits(*committed)
             elif self.round_state.step == "propose":
                 event = self._judged_proposal()

@@ -229,6 +229,24 @@ def test_two_thirds_that_precommitted_in_a_round_that_is_over_decide_it() -> Non
     assert [(decide.block.height, decide.view) for decide in solo.of(Decide)] == [(1, 0)]
 
 
+def test_a_commit_whose_proposal_was_missed_decides_once_the_value_is_known_in_whatever_round() -> None:
+    solo = TendermintSolo()
+    solo.precommits((0, 1, 2), solo.value())
+    assert solo.of(Decide) == []
+    solo.timeout()
+    assert solo.protocol.view == 1
+    solo.hear(solo.proposal(1, 1))
+    assert [(decide.block, decide.view) for decide in solo.of(Decide)] == [(solo.block(1), 0)]
+
+
+def test_a_commit_that_the_own_precommit_completes_decides_it() -> None:
+    solo = TendermintSolo()
+    solo.accept()
+    solo.precommits((0, 1), solo.value())
+    solo.prevotes((0, 1), solo.value())
+    assert [(decide.block, decide.view) for decide in solo.of(Decide)] == [(solo.block(1), 0)]
+
+
 def test_prevotes_that_disagree_are_waited_for_in_each_round_and_not_before_two_thirds_are_there() -> None:
     solo = TendermintSolo()
     for round_ in (0, 1):
