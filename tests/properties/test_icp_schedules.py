@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.cluster import MS, output
 from support.icp_cluster import IcpCluster, icp
 from support.icp_liar import EquivocatingSharer, IcpLiar, TwoBlocks
-from support.reaching import reach_all
+from support.reaching import assert_all_reached
 
 from consensus.icp import n_minus_f
 from consensus.protocol import Block, Message
@@ -177,4 +177,4 @@ def test_no_schedule_forks_and_a_healed_subnet_goes_on_where_it_can(
     kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     branches = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
-    reach_all("ICP schedules", branches, stories(kinds), judge, capsys, stories_max=200)
+    assert_all_reached("ICP schedules", branches, stories(kinds), judge, capsys, stories_max=200)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.cluster import MS, output
 from support.pbft_classic_adversaries import PbftClassicLiar
 from support.pbft_classic_cluster import PbftClassicCluster, pbft_classic
-from support.reaching import reach_all
+from support.reaching import assert_all_reached
 
 from consensus.protocol import Block, Message
 from consensus.quorum import QuorumSystem
@@ -163,4 +163,4 @@ def test_no_schedule_forks_and_a_healed_chain_orders_all_that_its_window_lets_it
     kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     branches = ("progress", "progress with some outvoted", "stall at the watermark", "stall: too few go on")
-    reach_all("PBFT classic schedules", branches, stories(kinds), judge, capsys, stories_max=200)
+    assert_all_reached("PBFT classic schedules", branches, stories(kinds), judge, capsys, stories_max=200)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from support.adversaries import FalseStart, Liar
 from support.cluster import MS, Cluster, output, pbft
-from support.reaching import reach_all
+from support.reaching import assert_all_reached
 
 from consensus.pbft.new_view import Policy
 from consensus.protocol import Block, Message
@@ -205,4 +205,4 @@ def test_no_schedule_forks_and_a_healed_chain_goes_on_where_it_can(
 ) -> None:
     # With liars about, too few alive may still be tipped by their votes, so that branch needs silent ones.
     branches = [branch for branch in BRANCHES if "silent" in kinds or branch != "stall: too few alive"]
-    reach_all("PBFT schedules", branches, stories(kinds), judge, capsys, stories_max=300)
+    assert_all_reached("PBFT schedules", branches, stories(kinds), judge, capsys, stories_max=300)

@@ -19,7 +19,7 @@ SEEDS_MAX = 5
 StoryT = TypeVar("StoryT")
 
 
-def reach_all(
+def assert_all_reached(
     title: str,
     branches: Collection[str],
     stories: st.SearchStrategy[StoryT],

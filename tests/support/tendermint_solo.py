@@ -120,3 +120,9 @@ class TendermintSolo:
     def voted(self, kind: type[Prevote] | type[Precommit]) -> list[tuple[int, int, bytes | None]]:
         """Height, round and value of its votes of one kind."""
         return [(vote.height, vote.round, vote.value) for vote in self.said(kind)]
+
+
+def next_round(solo: TendermintSolo, round_: int, height: int = 1) -> None:
+    """All precommit nil in a round, and its timeout runs out."""
+    solo.precommits((0, 1, 2), None, height, round_)
+    solo.timeout()
