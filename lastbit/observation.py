@@ -191,6 +191,8 @@ class Observation:
         if replica in self.honest:
             self.chain.came_up(replica)
             self._executions.came_up(replica)
+            if self._is_over(self._closed + 1):  # it had come far before it went down, and nobody else is there
+                self._look(has_moved=False)
 
     def began_anew(self, replica: int) -> None:
         """A replica has lost its memory: it follows the protocol, and may contradict what it said before."""

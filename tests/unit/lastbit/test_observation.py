@@ -171,6 +171,17 @@ def test_the_chain_moves_with_the_first_decision_and_with_the_last() -> None:
     assert moved == [1, 1, 1, 2]
 
 
+def test_what_one_that_comes_back_alone_had_reached_is_closed_as_it_comes() -> None:
+    watched = Watched()
+    watched.execute(1, "aaaa")
+    watched.decide(1, "a", (3,))
+    for replica in (3, 0, 1, 2):
+        watched.observation.went_down(replica)
+    assert watched.observation.closed == 0
+    watched.observation.came_up(3)
+    assert watched.observation.closed == 1
+
+
 def test_the_chain_moves_with_the_first_certificate_of_an_output_that_is_compared_later() -> None:
     watched = Watched(blocks=2, protocol="tendermint")
     watched.execute(1, "aaaa")
